@@ -17,7 +17,7 @@ from tools.errors import CourseError, run_tool
 
 CLAIMS = notebooks.ROOT / "book" / "claims.yml"
 LEDGER = notebooks.ROOT / "book" / "ledger.md"
-VERDICTS = {"holds": "holds", "loose": "loose", "wrong": "wrong", "question": "a question"}
+VERDICTS = {"holds": "Holds", "loose": "Loose", "wrong": "Wrong", "question": "A question"}
 HEAD = """\
 # The claims ledger
 
@@ -94,12 +94,15 @@ def ledger() -> str:
         if claim["lesson"] != lesson:
             lesson = claim["lesson"]
             text += f"## {title_of(lesson)}\n\n"
-        links = ", ".join(
-            f"[{heading}](../notebooks/{stem}.ipynb#{cell})" for stem, cell, heading in places[name]
-        )
+        links, above = [], ""
+        for stem, cell, heading in places[name]:
+            label = "again" if heading == above else heading
+            links.append(f"[{label}](../notebooks/{stem}.ipynb#{cell})")
+            above = heading
+        shown = ", ".join(links)
         text += f"**{name}** {claim['text'].strip()}\n: **{VERDICTS[claim['verdict']]}.**"
         text += f" {claim['right'].strip()}" if "right" in claim else ""
-        text += f" Shown in: {links}.\n\n"
+        text += f" Shown in: {shown}.\n\n"
     return text + FOOT
 
 

@@ -1,0 +1,46 @@
+"""Score a notebook as nbgrader does, in this process: fast enough to run every mutant.
+
+Only for notebooks of the course itself. tests/test_exercises.py compares the scores with
+nbgrader's own.
+"""
+
+import contextlib
+import io
+
+from tools import notebooks
+
+
+def run_cells(notebook):
+    """Run all code cells in one namespace, going on after errors; return {cell id: error}."""
+    namespace, errors = {"__name__": "__main__"}, {}
+    for cell in notebooks.code_cells(notebook):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(cell.source, f"<{cell.id}>", "exec"), namespace)
+        except Exception as error:
+            errors[cell.id] = error
+    return errors
+
+
+def checks(notebook):
+    """Return {cell id: points} of the check cells."""
+    return {
+        cell.id: cell.metadata.nbgrader.points
+        for cell in notebooks.code_cells(notebook)
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    }
+
+
+def written(notebook):
+    """Return {cell id: points} of the answers that a person grades."""
+    return {
+        cell.id: cell.metadata.nbgrader.points
+        for cell in notebook.cells
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("grade")
+    }
+
+
+def score(notebook):
+    """Return {check cell id: points earned}."""
+    errors = run_cells(notebook)
+    return {name: 0 if name in errors else points for name, points in checks(notebook).items()}

@@ -1,0 +1,213 @@
+"""Exercises are generated, solutions score full marks, and wrong answers lose theirs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.scoring import checks, run_cells, score, written
+from tools import exercises, notebooks
+from tools.errors import CourseError
+
+MASTERS = notebooks.masters()
+STEMS = [path.stem for path in MASTERS]
+SEEDS = ["2026", "7", "99"]
+
+
+def mutants(master):
+    """Return {answer id: list of mutants} of a master; see CONTRIBUTING.md for the format."""
+    return yaml.safe_load((master.parent / "mutants.yml").read_text(encoding="utf-8"))
+
+
+def with_mutant(master, answer, mutant):
+    """Return the master's notebook with one answer replaced by a wrong one."""
+    notebook = notebooks.read(master)
+    cell = next(c for c in notebook.cells if c.id == answer)
+    if "code" in mutant:
+        cell.source = mutant["code"]
+    else:
+        for old, new in mutant["swap"].items():
+            assert old in cell.source, f"{answer}, {mutant['name']}: no {old!r} to swap"
+            cell.source = cell.source.replace(old, new)
+    return notebook
+
+
+EVERY_MUTANT = [
+    pytest.param(master, answer, mutant, id=f"{master.stem}-{answer}-{mutant['name']}")
+    for master in MASTERS
+    for answer, wrong in mutants(master).items()
+    for mutant in wrong
+]
+
+
+def test_each_lesson_has_an_exercise_and_each_exercise_a_lesson():
+    assert [path.stem for path in notebooks.lessons()] == STEMS
+
+
+@pytest.mark.parametrize("master", MASTERS, ids=STEMS)
+class TestMaster:
+    def test_release_is_generated_byte_for_byte(self, master):
+        released = exercises.release_path(master).read_text(encoding="utf-8")
+        assert released == notebooks.canonical(exercises.release(master))
+
+    def test_nothing_else_is_released(self, master):
+        assert list(exercises.release_path(master).parent.iterdir()) == [
+            exercises.release_path(master)
+        ]
+
+    def test_release_holds_no_answer_and_no_hidden_test(self, master):
+        text = exercises.release_path(master).read_text(encoding="utf-8")
+        for word in ("SOLUTION", "HIDDEN", "Rubric", "COURSE_SEED"):
+            assert word not in text
+
+    def test_ten_points_and_six_questions(self, master):
+        notebook = notebooks.read(master)
+        points = checks(notebook) | written(notebook)
+        assert sum(points.values()) == 10
+        assert len(points) >= 6
+        assert written(notebook)
+
+    def test_every_cell_carries_its_marker_and_its_fixed_id(self, master):
+        """Colab and Drive may drop metadata: the marker line and the id lead back to it."""
+        for cell in notebooks.read(master).cells:
+            grading = cell.metadata.get("nbgrader")
+            if not grading:
+                continue
+            assert cell.id == grading.grade_id
+            kind, number = cell.id.split("-")
+            first = cell.source.splitlines()[0].strip("*# ")
+            marker = f"{kind.capitalize()} {number}"
+            if kind == "check":
+                plural = "s" if grading.points != 1 else ""
+                marker += f" ({grading.points} point{plural})"
+                assert grading.locked and "raises-exception" in notebooks.tags(cell)
+            assert first == marker
+
+    def test_written_answers_have_a_model_answer_and_a_rubric(self, master):
+        notebook = notebooks.read(master)
+        for cell in notebook.cells:
+            if cell.id in written(notebook):
+                assert "### BEGIN SOLUTION" in cell.source and "**Rubric.**" in cell.source
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_solution_scores_full_marks(self, master, seed, monkeypatch):
+        monkeypatch.setenv("COURSE_SEED", seed)
+        assert run_cells(notebooks.read(master)) == {}
+
+    def test_untouched_release_runs_and_earns_nothing(self, master):
+        released = notebooks.read(exercises.release_path(master))
+        errors = run_cells(released)
+        assert set(errors) == set(checks(released))
+        for cell, error in errors.items():
+            number = cell.split("-")[1]
+            assert isinstance(error, AssertionError)
+            assert str(error).startswith(f"Question {number} is still to do")
+
+    def test_untouched_master_would_fail_hidden_tests_too(self, master):
+        """Stubs in the master, hidden tests in place: nothing is earned at grading either."""
+        notebook = notebooks.read(master)
+        stubs = {cell.id: cell.source for cell in exercises.release(master).cells}
+        for cell in notebook.cells:
+            if cell.id.startswith("answer-"):
+                cell.source = stubs[cell.id]
+        assert set(score(notebook).values()) == {0}
+
+    def test_three_mutants_for_every_question(self, master):
+        notebook, wrong = notebooks.read(master), mutants(master)
+        assert set(wrong) == {name.replace("check", "answer") for name in checks(notebook)}
+        for answer, listed in wrong.items():
+            assert len({mutant["name"] for mutant in listed}) >= 3, answer
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("master", "answer", "mutant"), EVERY_MUTANT)
+def test_mutant_loses_its_points(master, answer, mutant, seed, monkeypatch):
+    monkeypatch.setenv("COURSE_SEED", seed)
+    assert loses_points(with_mutant(master, answer, mutant), answer)
+
+
+def loses_points(notebook, answer):
+    """Return whether the question of ``answer`` earns nothing and all answer cells ran."""
+    errors = run_cells(notebook)
+    assert all(name.startswith("check-") for name in errors), errors
+    return answer.replace("answer", "check") in errors
+
+
+def test_a_right_answer_would_be_noticed_among_the_mutants():
+    """The proof that the mutant test can fail: the master's own answer keeps its points."""
+    master = MASTERS[0]
+    same = {"name": "the right answer", "swap": {"# Answer 1": "# Answer 1"}}
+    assert not loses_points(with_mutant(master, "answer-1", same), "answer-1")
+
+
+def test_a_check_without_hidden_tests_is_caught_by_mutants():
+    """The proof for the checks: with its asserts gone, a check lets a mutant through."""
+    master = MASTERS[0]
+    wrong = with_mutant(master, "answer-1", mutants(master)["answer-1"][0])
+    next(c for c in wrong.cells if c.id == "check-1").source = "pass"
+    assert not loses_points(wrong, "answer-1")
+
+
+def test_a_master_that_nbgrader_refuses_is_named(tmp_path):
+    notebook = notebooks.read(MASTERS[0])
+    answer = next(c for c in notebook.cells if c.id == "answer-1")
+    answer.source = answer.source.replace("### END SOLUTION", "")
+    broken = tmp_path / "broken.ipynb"
+    notebooks.write(notebook, broken)
+    with pytest.raises(CourseError, match="broken.ipynb.*ClearSolutions"):
+        exercises.release(broken)
+
+
+@pytest.fixture(scope="module")
+def classroom(tmp_path_factory):
+    """A copy of the course in which nbgrader's own commands are run."""
+    folder = tmp_path_factory.mktemp("class")
+    shutil.copy(notebooks.ROOT / "nbgrader_config.py", folder)
+    shutil.copytree(notebooks.ROOT / "solutions", folder / "solutions")
+    return folder
+
+
+def nbgrader(folder, *arguments):
+    command = [str(Path(sys.executable).with_name("nbgrader")), *arguments]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("master", MASTERS, ids=STEMS)
+def test_nbgraders_own_commands_agree(master, classroom):
+    """`generate_assignment` makes our release; `autograde` gives our scores."""
+    from nbgrader.api import Gradebook
+
+    stem = master.stem
+    nbgrader(classroom, "generate_assignment", stem)
+    released = classroom / "exercises" / stem
+    assert [path.name for path in released.iterdir()] == [f"{stem}.ipynb"]
+    theirs = notebooks.read(released / f"{stem}.ipynb")
+    theirs.metadata.pop("course", None)
+    assert notebooks.canonical(theirs) == notebooks.canonical(exercises.release(master))
+
+    answer, wrong = next(iter(mutants(master).items()))
+    submissions = {
+        "perfect": notebooks.read(master),
+        "untouched": exercises.release(master),
+        "mutant": with_mutant(master, answer, wrong[0]),
+    }
+    for student, notebook in submissions.items():
+        notebooks.write(notebook, classroom / "submitted" / student / stem / f"{stem}.ipynb")
+    nbgrader(classroom, "autograde", stem)
+    with Gradebook(f"sqlite:///{classroom}/gradebook.db") as book:
+        found = {
+            student: {
+                grade.name: grade.auto_score
+                for grade in book.find_submission_notebook(stem, stem, student).grades
+                if grade.name.startswith("check-")
+            }
+            for student in submissions
+        }
+    full = checks(notebooks.read(master))
+    assert found["perfect"] == full
+    assert set(found["untouched"].values()) == {0}
+    assert found["mutant"] == full | {answer.replace("answer", "check"): 0}
