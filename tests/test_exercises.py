@@ -1,5 +1,6 @@
 """Exercises are generated, solutions score full marks, and wrong answers lose theirs."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -171,8 +172,12 @@ def classroom(tmp_path_factory):
 
 
 def nbgrader(folder, *arguments):
-    command = [str(Path(sys.executable).with_name("nbgrader")), *arguments]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    programs = Path(sys.executable).parent  # nbgrader looks for alembic on the PATH
+    command = [str(programs / "nbgrader"), *arguments]
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    run = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr[-2000:]
 
 
