@@ -1,10 +1,27 @@
-"""A pytest plugin: after the tests, a table of seconds for each notebook and test file."""
+"""A pytest plugin: after the tests, what was checked, and a table of seconds for each file."""
 
 from collections import defaultdict
 
+from tests.rules import compared_share
+from tools import notebooks
+
 
 def pytest_terminal_summary(terminalreporter):
-    """Sum the time of every phase of every test, file by file, longest first."""
+    """Tell the share of compared cells, the mutants caught, and the time of each file."""
+    shares = [compared_share(notebooks.read(p)) for p in notebooks.lessons() + notebooks.masters()]
+    compared, cells = (sum(column) for column in zip(*shares, strict=True))
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", [])]
+    mutants = {
+        node.partition("[")[2].rpartition("-")[0]
+        for node in passed
+        if "test_mutant_loses_its_points" in node
+    }
+    terminalreporter.section("what was checked")
+    terminalreporter.write_line(
+        f"{compared} of {cells} code cells have their output compared ({compared / cells:.1%})"
+    )
+    terminalreporter.write_line(f"{len(mutants)} wrong answers lost their points")
+
     seconds = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:

@@ -1,0 +1,135 @@
+"""The book lists every notebook, its generated page is fresh, and its links lead somewhere."""
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools import course_site, ledger, notebooks
+from tools.errors import CourseError
+
+ROOT = notebooks.ROOT
+PAGES = sorted((ROOT / "book").glob("*.md"))
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", *PAGES]
+BOOKS = notebooks.lessons() + notebooks.masters() + notebooks.releases()
+
+
+def text_of(path):
+    """Return the Markdown of a page or of a notebook, without code."""
+    if path.suffix == ".ipynb":
+        cells = notebooks.read(path).cells
+        text = "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
+    else:
+        text = path.read_text(encoding="utf-8")
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+
+
+@cache
+def anchors_of(path):
+    """Return the anchors of a page: its headings as slugs and, for a notebook, its cell ids."""
+    headings = re.findall(r"^#+ (.+)$", text_of(path), re.M)
+    slugs = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in headings}
+    if path.suffix == ".ipynb":
+        slugs |= {cell.id for cell in notebooks.read(path).cells}
+    return slugs
+
+
+def broken_links(text, folder):
+    """Return the relative links in ``text`` whose file or anchor does not exist."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (folder / name).resolve()
+        if not path.is_file() or (anchor and anchor not in anchors_of(path)):
+            broken.append(target)
+    return broken
+
+
+@pytest.mark.parametrize("path", TEXTS + BOOKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    assert broken_links(text_of(path), path.parent) == []
+
+
+def test_a_broken_link_is_found():
+    good = "[a](notebooks/01_convolution_by_hand.ipynb#convolve1d) [b](https://example.org/x)"
+    assert broken_links(good, ROOT) == []
+    assert broken_links("[a](notebooks/00_nothing.ipynb)", ROOT) == ["notebooks/00_nothing.ipynb"]
+    lost = "notebooks/01_convolution_by_hand.ipynb#no-such-cell"
+    assert broken_links(f"[a]({lost})", ROOT) == [lost]
+    assert broken_links("[a](#)", ROOT) == ["#"]
+
+
+def test_table_of_contents_lists_every_page_once():
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"(?:file|root): (\S+)", toc)
+    expected = [
+        str(path.relative_to(ROOT).with_suffix(""))
+        for path in PAGES + notebooks.lessons() + notebooks.releases()
+    ]
+    assert sorted(listed) == sorted(expected)
+    yaml.safe_load(toc)
+
+
+def test_ledger_is_fresh():
+    assert ledger.LEDGER.read_text(encoding="utf-8") == ledger.ledger()
+
+
+def test_every_claim_has_a_cell():
+    assert set(ledger.shown_in()) == set(ledger.read_claims())
+
+
+def test_a_claim_without_a_cell_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "claims.yml"
+    content = ledger.CLAIMS.read_text(encoding="utf-8")
+    file.write_text(content + "  S9.9: {text: New., verdict: holds}\n", encoding="utf-8")
+    monkeypatch.setattr(ledger, "CLAIMS", file)
+    claims = ledger.read_claims(file)
+    monkeypatch.setattr(ledger, "read_claims", lambda: claims)
+    with pytest.raises(CourseError, match=r"no cell carries: \['S9.9'\]"):
+        ledger.ledger()
+
+
+@pytest.mark.parametrize(
+    "entry", ["{text: T, verdict: true}", "{text: T, verdict: loose}", "{text: T}"]
+)
+def test_an_incomplete_claim_is_refused(tmp_path, entry):
+    file = tmp_path / "claims.yml"
+    file.write_text(f"01_x:\n  S9.9: {entry}\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"S9\.9"):
+        ledger.read_claims(file)
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://github.com/owner/name.git", "https://github.com/owner/name"),
+        ("git@github.com:owner/name.js.git", "https://github.com/owner/name.js"),
+        ("https://github.com/owner/name/", "https://github.com/owner/name"),
+        ("https://gitlab.com/owner/name", ""),
+        (None, ""),
+    ],
+)
+def test_buttons_follow_the_git_remote(tmp_path, monkeypatch, remote, address):
+    monkeypatch.delenv("COURSE_REPOSITORY", raising=False)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if remote:
+        subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
+    assert course_site.repository(tmp_path) == address
+
+
+def test_one_setting_comes_before_the_git_remote(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_REPOSITORY", "https://github.com/other/course")
+    assert course_site.repository(Path(tmp_path)) == "https://github.com/other/course"
+
+
+def test_cited_papers_are_in_the_bibliography():
+    known = set(re.findall(r"@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text()))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for keys in re.findall(r"\{cite:[pt]\}`([^`]+)`", text):
+            assert set(keys.split(",")) <= known, page.name
