@@ -108,7 +108,9 @@ def ledger() -> str:
 
 def main() -> None:
     """Command line of this module."""
-    LEDGER.write_text(ledger(), encoding="utf-8")
+    text = ledger()
+    if not LEDGER.is_file() or LEDGER.read_text(encoding="utf-8") != text:
+        LEDGER.write_text(text, encoding="utf-8")  # an untouched page is not built again
     print(f"{LEDGER.relative_to(notebooks.ROOT)}: {len(read_claims())} claims")
 
 
