@@ -72,9 +72,9 @@ def shown_in() -> dict[str, list[tuple[str, str, str]]]:
 
 
 def title_of(stem: str) -> str:
-    """Return the number and title of a lesson: ``01 Convolution by hand``."""
+    """Return the title of a lesson: ``Lesson 01: Convolution by hand``."""
     first = notebooks.read(notebooks.ROOT / "notebooks" / f"{stem}.ipynb").cells[0].source
-    return f"{stem.split('_')[0]} {first.splitlines()[0].lstrip('# ')}"
+    return str(first.splitlines()[0].lstrip("# "))
 
 
 def ledger() -> str:
