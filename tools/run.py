@@ -11,6 +11,7 @@ as no code of its notebook changes: so two runs give the same bytes.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import time
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def execute(path: Path, fresh: bool = False) -> bool:
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:
-        client.execute()
+        client.execute(stderr=subprocess.DEVNULL)  # TensorFlow's log about the machine
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise CourseError(f"running {path}: {error}. The file was left as it was.") from error
     _refuse_noise(notebook, path)
