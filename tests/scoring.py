@@ -1,11 +1,14 @@
 """Score a notebook as nbgrader does, in this process: fast enough to run every mutant.
 
-Only for notebooks of the course itself. tests/test_exercises.py compares the scores with
+Only for notebooks of the course itself. tests/test_nbgrader.py compares the scores with
 nbgrader's own.
 """
 
 import contextlib
 import io
+import warnings
+
+import yaml
 
 from tools import notebooks
 
@@ -15,7 +18,10 @@ def run_cells(notebook):
     namespace, errors = {"__name__": "__main__"}, {}
     for cell in notebooks.code_cells(notebook):
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # a wrong answer may overflow; warnings cost nothing
                 exec(compile(cell.source, f"<{cell.id}>", "exec"), namespace)
         except Exception as error:
             errors[cell.id] = error
@@ -44,3 +50,21 @@ def score(notebook):
     """Return {check cell id: points earned}."""
     errors = run_cells(notebook)
     return {name: 0 if name in errors else points for name, points in checks(notebook).items()}
+
+
+def mutants(master):
+    """Return {answer id: list of mutants} of a master; see CONTRIBUTING.md for the format."""
+    return yaml.safe_load((master.parent / "mutants.yml").read_text(encoding="utf-8"))
+
+
+def with_mutant(master, answer, mutant):
+    """Return the master's notebook with one answer replaced by a wrong one."""
+    notebook = notebooks.read(master)
+    cell = next(c for c in notebook.cells if c.id == answer)
+    if "code" in mutant:
+        cell.source = mutant["code"]
+    else:
+        for old, new in mutant["swap"].items():
+            assert old in cell.source, f"{answer}, {mutant['name']}: no {old!r} to swap"
+            cell.source = cell.source.replace(old, new)
+    return notebook

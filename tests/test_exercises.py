@@ -1,39 +1,14 @@
 """Exercises are generated, solutions score full marks, and wrong answers lose theirs."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import yaml
 
-from tests.scoring import checks, run_cells, score, written
+from tests.scoring import checks, mutants, run_cells, score, with_mutant, written
 from tools import exercises, notebooks
 from tools.errors import CourseError
 
 MASTERS = notebooks.masters()
 STEMS = [path.stem for path in MASTERS]
 SEEDS = ["2026", "7", "99"]
-
-
-def mutants(master):
-    """Return {answer id: list of mutants} of a master; see CONTRIBUTING.md for the format."""
-    return yaml.safe_load((master.parent / "mutants.yml").read_text(encoding="utf-8"))
-
-
-def with_mutant(master, answer, mutant):
-    """Return the master's notebook with one answer replaced by a wrong one."""
-    notebook = notebooks.read(master)
-    cell = next(c for c in notebook.cells if c.id == answer)
-    if "code" in mutant:
-        cell.source = mutant["code"]
-    else:
-        for old, new in mutant["swap"].items():
-            assert old in cell.source, f"{answer}, {mutant['name']}: no {old!r} to swap"
-            cell.source = cell.source.replace(old, new)
-    return notebook
 
 
 EVERY_MUTANT = [
@@ -160,59 +135,3 @@ def test_a_master_that_nbgrader_refuses_is_named(tmp_path):
     notebooks.write(notebook, broken)
     with pytest.raises(CourseError, match="broken.ipynb.*ClearSolutions"):
         exercises.release(broken)
-
-
-@pytest.fixture(scope="module")
-def classroom(tmp_path_factory):
-    """A copy of the course in which nbgrader's own commands are run."""
-    folder = tmp_path_factory.mktemp("class")
-    shutil.copy(notebooks.ROOT / "nbgrader_config.py", folder)
-    shutil.copytree(notebooks.ROOT / "solutions", folder / "solutions")
-    return folder
-
-
-def nbgrader(folder, *arguments):
-    programs = Path(sys.executable).parent  # nbgrader looks for alembic on the PATH
-    command = [str(programs / "nbgrader"), *arguments]
-    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
-    run = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-
-
-@pytest.mark.parametrize("master", MASTERS, ids=STEMS)
-def test_nbgraders_own_commands_agree(master, classroom):
-    """`generate_assignment` makes our release; `autograde` gives our scores."""
-    from nbgrader.api import Gradebook
-
-    stem = master.stem
-    nbgrader(classroom, "generate_assignment", stem)
-    released = classroom / "exercises" / stem
-    assert [path.name for path in released.iterdir()] == [f"{stem}.ipynb"]
-    theirs = notebooks.read(released / f"{stem}.ipynb")
-    theirs.metadata.pop("course", None)
-    assert notebooks.canonical(theirs) == notebooks.canonical(exercises.release(master))
-
-    answer, wrong = next(iter(mutants(master).items()))
-    submissions = {
-        "perfect": notebooks.read(master),
-        "untouched": exercises.release(master),
-        "mutant": with_mutant(master, answer, wrong[0]),
-    }
-    for student, notebook in submissions.items():
-        notebooks.write(notebook, classroom / "submitted" / student / stem / f"{stem}.ipynb")
-    nbgrader(classroom, "autograde", stem)
-    with Gradebook(f"sqlite:///{classroom}/gradebook.db") as book:
-        found = {
-            student: {
-                grade.name: grade.auto_score
-                for grade in book.find_submission_notebook(stem, stem, student).grades
-                if grade.name.startswith("check-")
-            }
-            for student in submissions
-        }
-    full = checks(notebooks.read(master))
-    assert found["perfect"] == full
-    assert set(found["untouched"].values()) == {0}
-    assert found["mutant"] == full | {answer.replace("answer", "check"): 0}
