@@ -21,8 +21,7 @@ setup: .venv/ready ## create .venv with the versions of constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-book: setup ## build the website into _build/html
-	$(PY) -m tools.ledger
+book: ledger ## build the website into _build/html
 	.venv/bin/jupyter-book build . -W -n --keep-going
 
 test: setup ## run every notebook under nbval and every other test; one verdict

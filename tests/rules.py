@@ -17,10 +17,6 @@ PROSE_LIMIT = 80  # words between two code cells, see CONTRIBUTING.md; a heading
 FIGURE_LIMIT = 60_000  # bytes
 
 
-def _code(notebook):
-    return notebooks.code_cells(notebook)
-
-
 def _has_assert(cell):
     return any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(cell.source)))
 
@@ -31,7 +27,7 @@ def _images(cell):
 
 def executed_in_order(notebook):
     """Code cells count 1..n: a cell without a count would pass nbval without comparison."""
-    counts = [cell.execution_count for cell in _code(notebook)]
+    counts = [cell.execution_count for cell in notebooks.code_cells(notebook)]
     if counts != list(range(1, len(counts) + 1)):
         return [f"execution counts are {counts}, not 1 to {len(counts)}: make run"]
     return []
@@ -47,7 +43,7 @@ def outputs_belong_to_code(notebook):
 
 def compared_share(notebook):
     """Return (cells whose output nbval compares, all code cells)."""
-    cells = _code(notebook)
+    cells = notebooks.code_cells(notebook)
     ignored = [cell for cell in cells if notebooks.IGNORED in notebooks.tags(cell)]
     return len(cells) - len(ignored), len(cells)
 
@@ -64,7 +60,7 @@ def ignored_cells_assert(notebook):
     """A cell whose output is ignored asserts something."""
     return [
         f"{cell.id}: its output is ignored, and it asserts nothing"
-        for cell in _code(notebook)
+        for cell in notebooks.code_cells(notebook)
         if notebooks.IGNORED in notebooks.tags(cell) and not _has_assert(cell)
     ]
 
@@ -73,7 +69,7 @@ def no_errors_stored(notebook):
     """No output is an error, and none was written to stderr."""
     return [
         f"{cell.id}: an error or a warning is stored as its output"
-        for cell in _code(notebook)
+        for cell in notebooks.code_cells(notebook)
         for output in cell.outputs
         if output.output_type == "error" or output.get("name") == "stderr"
     ]
@@ -92,7 +88,7 @@ def known_tags(notebook):
 def allowed_imports(notebook):
     """Imports come from numpy, matplotlib, keras, tensorflow and the standard library."""
     problems = []
-    for cell in _code(notebook):
+    for cell in notebooks.code_cells(notebook):
         for node in ast.walk(ast.parse(cell.source)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
@@ -105,7 +101,7 @@ def figures_have_alt_text(notebook):
     """Each figure has an alternative text of a sentence or more."""
     return [
         f"{cell.id}: a figure without alt text"
-        for cell in _code(notebook)
+        for cell in notebooks.code_cells(notebook)
         if _images(cell)
         and len(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").split()) < 6
     ]
@@ -114,7 +110,7 @@ def figures_have_alt_text(notebook):
 def figures_are_light(notebook):
     """Each figure weighs under 60 KB."""
     problems = []
-    for cell in _code(notebook):
+    for cell in notebooks.code_cells(notebook):
         for image in _images(cell):
             size = len(base64.b64decode(image))
             if size > FIGURE_LIMIT:
@@ -155,10 +151,8 @@ def opens_and_closes(notebook):
         problems.append("the last cell does not echo the aims")
     if not re.search(r"\]\(\.\./exercises/(\d\d_\w+)/\1\.ipynb\)", last):
         problems.append("the last cell does not link the exercise")
-    titles = [line for cell in notebook.cells for line in cell.source.splitlines()]
-    if sum(line.startswith("# ") for line in titles if line) != 1 + sum(
-        line.startswith("# ") for cell in _code(notebook) for line in cell.source.splitlines()
-    ):
+    prose = [c.source for c in notebook.cells if c.cell_type == "markdown"]
+    if len(re.findall(r"^# ", "\n".join(prose), re.M)) != 1:
         problems.append("there is not exactly one main heading")
     return problems
 
@@ -166,7 +160,7 @@ def opens_and_closes(notebook):
 def short_cells(notebook):
     """The median code cell has at most 8 lines, and prose comes in small portions."""
     problems = []
-    lengths = [len(cell.source.splitlines()) for cell in _code(notebook)]
+    lengths = [len(cell.source.splitlines()) for cell in notebooks.code_cells(notebook)]
     if statistics.median(lengths) > 8:
         problems.append(f"the median code cell has {statistics.median(lengths)} lines")
     for cell in notebook.cells[1:-1]:

@@ -19,31 +19,29 @@ def run_cells(notebook):
     for cell in notebooks.code_cells(notebook):
         try:
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # a wrong answer may overflow; warnings cost nothing
+                warnings.simplefilter("ignore")  # a wrong answer may overflow: no news
                 exec(compile(cell.source, f"<{cell.id}>", "exec"), namespace)
         except Exception as error:
             errors[cell.id] = error
     return errors
 
 
-def checks(notebook):
-    """Return {cell id: points} of the check cells."""
+def _graded(notebook, kind):
     return {
         cell.id: cell.metadata.nbgrader.points
-        for cell in notebooks.code_cells(notebook)
-        if cell.metadata.get("nbgrader", {}).get("grade")
+        for cell in notebook.cells
+        if cell.cell_type == kind and cell.metadata.get("nbgrader", {}).get("grade")
     }
+
+
+def checks(notebook):
+    """Return {cell id: points} of the check cells."""
+    return _graded(notebook, "code")
 
 
 def written(notebook):
     """Return {cell id: points} of the answers that a person grades."""
-    return {
-        cell.id: cell.metadata.nbgrader.points
-        for cell in notebook.cells
-        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("grade")
-    }
+    return _graded(notebook, "markdown")
 
 
 def score(notebook):
