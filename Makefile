@@ -8,7 +8,7 @@ PORT ?= 8000
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-colab run exercises ledger data format serve upgrade clean
+.PHONY: help setup book test test-colab run bands exercises ledger data format serve upgrade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-colab: .venv-colab/ready ## run every notebook with the versions of Google 
 
 run: setup ## execute notebooks in place; NB="02 03" for some, FRESH=1 for timings too
 	$(PY) -m tools.run $(NB) $(if $(FRESH),--fresh)
+
+bands: setup ## run experiments over seeds into data/bands; NB="ladder lenet" for some, FRESH=1 anew
+	$(PY) -m tools.bands $(NB) $(if $(FRESH),--fresh)
 
 exercises: setup ## generate exercises/ from solutions/
 	$(PY) -m tools.exercises

@@ -5,17 +5,19 @@ nbgrader's own.
 """
 
 import contextlib
+import functools
 import io
 import warnings
 
 import yaml
+from nbformat import v4
 
 from tools import notebooks
 
 
-def run_cells(notebook):
+def run_cells(notebook, namespace=None):
     """Run all code cells in one namespace, going on after errors; return {cell id: error}."""
-    namespace, errors = {"__name__": "__main__"}, {}
+    namespace, errors = {"__name__": "__main__"} if namespace is None else namespace, {}
     for cell in notebooks.code_cells(notebook):
         try:
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -24,6 +26,28 @@ def run_cells(notebook):
         except Exception as error:
             errors[cell.id] = error
     return errors
+
+
+def run_question(master, cells):
+    """Run an answer and its check after what all questions share; return {cell id: error}.
+
+    The cells that are neither answer nor check (imports, data) run once for each master.
+    """
+    return run_cells(v4.new_notebook(cells=cells), dict(_shared_by_questions(master)))
+
+
+@functools.cache
+def _shared_by_questions(master):
+    notebook = notebooks.read(master)
+    notebook.cells = [cell for cell in notebook.cells if not cell.metadata.get("nbgrader")]
+    namespace = {"__name__": "__main__"}
+    assert run_cells(notebook, namespace) == {}
+    return namespace
+
+
+def question(notebook, answer):
+    """Return the two cells of a question: its answer and its check."""
+    return [c for c in notebook.cells if c.id in (answer, answer.replace("answer", "check"))]
 
 
 def _graded(notebook, kind):

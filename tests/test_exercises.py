@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.scoring import checks, mutants, run_cells, score, with_mutant, written
+from tests.scoring import (
+    checks,
+    mutants,
+    question,
+    run_cells,
+    run_question,
+    score,
+    with_mutant,
+    written,
+)
 from tools import exercises, notebooks
 from tools.errors import CourseError
 
@@ -91,6 +100,13 @@ class TestMaster:
                 cell.source = stubs[cell.id]
         assert set(score(notebook).values()) == {0}
 
+    def test_each_question_stands_alone(self, master):
+        """A student may skip any question; and a mutant is run without the other questions."""
+        notebook = notebooks.read(master)
+        for check in checks(notebook):
+            answer = check.replace("check", "answer")
+            assert run_question(master, question(notebook, answer)) == {}
+
     def test_three_mutants_for_every_question(self, master):
         notebook, wrong = notebooks.read(master), mutants(master)
         assert set(wrong) == {name.replace("check", "answer") for name in checks(notebook)}
@@ -102,13 +118,13 @@ class TestMaster:
 @pytest.mark.parametrize(("master", "answer", "mutant"), EVERY_MUTANT)
 def test_mutant_loses_its_points(master, answer, mutant, seed, monkeypatch):
     monkeypatch.setenv("COURSE_SEED", seed)
-    assert loses_points(with_mutant(master, answer, mutant), answer)
+    assert loses_points(master, with_mutant(master, answer, mutant), answer)
 
 
-def loses_points(notebook, answer):
-    """Return whether the question of ``answer`` earns nothing and all answer cells ran."""
-    errors = run_cells(notebook)
-    assert all(name.startswith("check-") for name in errors), errors
+def loses_points(master, notebook, answer):
+    """Return whether the question of ``answer`` earns nothing and its answer cell ran."""
+    errors = run_question(master, question(notebook, answer))
+    assert answer not in errors, errors
     return answer.replace("answer", "check") in errors
 
 
@@ -116,7 +132,7 @@ def test_a_right_answer_would_be_noticed_among_the_mutants():
     """The proof that the mutant test can fail: the master's own answer keeps its points."""
     master = MASTERS[0]
     same = {"name": "the right answer", "swap": {"# Answer 1": "# Answer 1"}}
-    assert not loses_points(with_mutant(master, "answer-1", same), "answer-1")
+    assert not loses_points(master, with_mutant(master, "answer-1", same), "answer-1")
 
 
 def test_a_check_without_hidden_tests_is_caught_by_mutants():
@@ -124,7 +140,7 @@ def test_a_check_without_hidden_tests_is_caught_by_mutants():
     master = MASTERS[0]
     wrong = with_mutant(master, "answer-1", mutants(master)["answer-1"][0])
     next(c for c in wrong.cells if c.id == "check-1").source = "pass"
-    assert not loses_points(wrong, "answer-1")
+    assert not loses_points(master, wrong, "answer-1")
 
 
 def test_a_master_that_nbgrader_refuses_is_named(tmp_path):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # nbval does not compare the output of a cell with this tag; such a cell asserts instead.
 IGNORED = "nbval-ignore-output"
 ALLOWED_TAGS = {IGNORED, "hide-input", "raises-exception"}
-CELL_METADATA = ("claims", "mystnb", "nbgrader", "tags")
+CELL_METADATA = ("bands", "claims", "mystnb", "nbgrader", "tags")
 NOTEBOOK_METADATA = ("accelerator", "course")
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
