@@ -22,7 +22,12 @@ def _has_assert(cell):
 
 
 def _images(cell):
-    return [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+    return [
+        data
+        for output in cell.outputs
+        for kind, data in output.get("data", {}).items()
+        if kind in ("image/png", "image/jpeg")
+    ]
 
 
 def executed_in_order(notebook):

@@ -82,6 +82,13 @@ def test_results_of_other_code_do_not_count(course):
     assert bands.read("dice")["seeds"] == {}
 
 
+def test_a_cell_that_moves_keeps_the_results(course):
+    course(IMPORT, "SIDES = 6", RUN)
+    bands.run("dice")
+    course("SIDES = 6", IMPORT, RUN)
+    assert len(bands.read("dice")["seeds"]) == 5
+
+
 def test_an_experiment_may_name_its_seeds(course):
     course(IMPORT, RUN, "DICE_SEEDS = [7]")
     bands.run("dice")

@@ -59,10 +59,12 @@ def cells_of(name: str) -> list[tuple[str, str]]:
 
 
 def code_hash(name: str) -> str:
-    """Return the SHA-256 of the code of an experiment."""
-    return hashlib.sha256(
-        "\n\0\n".join(source for _, source in cells_of(name)).encode()
-    ).hexdigest()
+    """Return the SHA-256 of the code of an experiment, whatever the order of its cells.
+
+    So a lesson may move a cell without making its results old.
+    """
+    sources = sorted(source for _, source in cells_of(name))
+    return hashlib.sha256("\n\0\n".join(sources).encode()).hexdigest()
 
 
 def path_of(name: str) -> Path:
