@@ -1,5 +1,8 @@
 """nbgrader reads this where it is run, so that its own commands work on the course as it is."""
 
+import os
+from pathlib import Path
+
 c = get_config()  # noqa: F821 - nbgrader defines it
 
 c.CourseDirectory.course_id = "convolution-by-hand"
@@ -16,3 +19,7 @@ c.IncludeHeaderFooter.header = ""
 # Nothing is lost or scored wrongly when a submission lacks a check cell.
 c.OverwriteCells.add_missing_cells = True
 c.ExecutePreprocessor.timeout = 120
+
+# A submission is run in a folder of its own, from which data/ cannot be seen: a room without
+# internet needs this to find the digits.
+os.environ.setdefault("COURSE_DATA", str(Path(__file__).resolve().parent / "data"))
