@@ -17,6 +17,7 @@ def test_results_are_of_the_present_code(name):
     assert stored["code_sha256"] == bands.code_hash(name), f"make bands NB={name}"
     alone = any(f"{name.upper()}_SEEDS" in source for _, source in bands.cells_of(name))
     assert len(stored["seeds"]) >= (1 if alone else 5)
+    assert {str(seed) for seed in bands.seeds_of(name)} <= set(stored["seeds"])
     assert {"tensorflow", "keras", "cpus"} <= set(stored["made_with"])
 
 
@@ -73,6 +74,15 @@ def test_stored_seeds_are_kept_and_the_missing_ones_are_run(course):
     assert "4" in bands.read("dice")["seeds"]
     bands.run("dice", fresh=True)
     assert bands.read("dice")["seeds"]["0"]["throw"] <= 6
+
+
+def test_complete_results_cost_nothing(course, tmp_path):
+    course(
+        "open('prepared', 'a').write('x')", RUN.replace("random.Random(seed).randint(1, 6)", "6")
+    )
+    bands.run("dice")
+    bands.run("dice")
+    assert (tmp_path / "prepared").read_text() == "x"
 
 
 def test_results_of_other_code_do_not_count(course):

@@ -10,6 +10,7 @@ from tests.scoring import (
     run_question,
     score,
     with_mutant,
+    with_stubs,
     written,
 )
 from tools import exercises, notebooks
@@ -100,11 +101,7 @@ class TestMaster:
 
     def test_untouched_master_would_fail_hidden_tests_too(self, master):
         """Stubs in the master, hidden tests in place: nothing is earned at grading either."""
-        notebook = notebooks.read(master)
-        stubs = {cell.id: cell.source for cell in exercises.release(master).cells}
-        for cell in notebook.cells:
-            if cell.id.startswith("answer-"):
-                cell.source = stubs[cell.id]
+        notebook = with_stubs(master, notebooks.read(master))
         assert set(score(notebook).values()) == {0}
 
     def test_each_question_stands_alone(self, master):

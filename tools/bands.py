@@ -13,12 +13,11 @@ a hash of the code that made them. The lesson reads that file, so that a learner
 from __future__ import annotations
 
 import argparse
-import hashlib
+import ast
 import json
 import os
 import platform
 import time
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -63,8 +62,21 @@ def code_hash(name: str) -> str:
 
     So a lesson may move a cell without making its results old.
     """
-    sources = sorted(source for _, source in cells_of(name))
-    return hashlib.sha256("\n\0\n".join(sources).encode()).hexdigest()
+    return notebooks.digest(sorted(source for _, source in cells_of(name)))
+
+
+def seeds_of(name: str) -> list[int]:
+    """Return the seeds of an experiment: those that a cell sets as NAME_SEEDS, else 0 to 4.
+
+    The code is read, not run, so that complete results cost nothing.
+    """
+    for _, source in cells_of(name):
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and (
+                ast.unparse(node.targets[0]) == f"{name.upper()}_SEEDS"
+            ):
+                return list(eval(ast.unparse(node.value)))
+    return list(range(SEEDS))
 
 
 def path_of(name: str) -> Path:
@@ -102,22 +114,23 @@ def run(name: str, fresh: bool = False) -> None:
 
     Raises CourseError, naming the cell, if its code fails.
     """
-    results: dict[str, Any] = {"code_sha256": code_hash(name), "seeds": {}}
-    if not fresh:
-        results = read(name)
+    results = read(name)
+    if fresh:
+        results["seeds"] = {}
+    missing = [seed for seed in seeds_of(name) if str(seed) not in results["seeds"]]
+    if not missing:
+        return
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for cell, source in cells_of(name):
         try:
-            exec(compile(source, f"<{cell}>", "exec"), namespace)  # noqa: S102
+            exec(compile(source, f"<{cell}>", "exec"), namespace)
         except Exception as error:
             raise CourseError(f"preparing experiment {name!r}: cell {cell!r}: {error}") from error
     if f"run_{name}" not in namespace:
         raise CourseError(
             f"preparing experiment {name!r}: none of its cells defines run_{name}(seed)"
         )
-    for seed in namespace.get(f"{name.upper()}_SEEDS", range(SEEDS)):
-        if str(seed) in results["seeds"]:
-            continue
+    for seed in missing:
         start = time.perf_counter()
         found = namespace[f"run_{name}"](seed)
         results["seeds"][str(seed)] = found
@@ -133,14 +146,14 @@ def run(name: str, fresh: bool = False) -> None:
         print(f"{seconds:7.1f} s  {name}, seed {seed}: {numbers}", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Command line of this module."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="experiments; all when left out")
     parser.add_argument("--fresh", action="store_true", help="forget the stored seeds")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     # Lessons look for data/ beside and above them, so the experiments run in their folder.
     os.chdir(notebooks.ROOT / "notebooks")
     for name in options.names or experiments():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,12 @@ def tags(cell: Any) -> list[str]:
 
 def code_hash(notebook: Notebook) -> str:
     """Return the SHA-256 of all code in the notebook: the code that its outputs belong to."""
-    code = "\n\0\n".join(cell.source for cell in code_cells(notebook))
-    return hashlib.sha256(code.encode()).hexdigest()
+    return digest(cell.source for cell in code_cells(notebook))
+
+
+def digest(sources: Iterable[str]) -> str:
+    """Return the SHA-256 of pieces of code, in the order given."""
+    return hashlib.sha256("\n\0\n".join(sources).encode()).hexdigest()
 
 
 def canonical(notebook: Notebook) -> str:
