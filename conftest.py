@@ -6,6 +6,7 @@ holds them, a few drawn ones stand in, packed as the real ones are: the loading 
 
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
 from io import BytesIO
@@ -51,6 +52,12 @@ def write_photographs(folder):
 def pytest_configure(config):
     """Set the environment of all notebooks; the workers of pytest-xdist inherit it."""
     os.environ["COURSE_SMOKE"] = "1"
+    # Matplotlib lists the fonts once for all of a user's environments. A list that another one
+    # wrote while its own fonts were missing makes every chart warn; so each keeps its own, made
+    # here before two notebooks ask for it at once.
+    os.environ["MPLCONFIGDIR"] = str(Path(sys.prefix, "matplotlib"))
+    import matplotlib.font_manager  # noqa: F401
+
     if "COURSE_DATA" not in os.environ:
         folder = tempfile.mkdtemp(prefix=DRAWN)
         write_photographs(folder)

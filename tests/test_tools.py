@@ -1,8 +1,10 @@
 """The course's own programs: clear failures, equal bytes, style and types."""
 
+import os
 import subprocess
 import sys
 
+import matplotlib.font_manager
 import pytest
 from nbformat import v4
 
@@ -32,6 +34,13 @@ def test_public_functions_have_docstrings_with_a_purpose():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 assert ast.get_docstring(node), f"{file.name}: {node.name}"
+
+
+def test_charts_use_the_fonts_of_this_environment():
+    """A list of fonts left in the home by another environment made log scales warn."""
+    assert os.environ["MPLCONFIGDIR"].startswith(sys.prefix)
+    known = {font.name for font in matplotlib.font_manager.fontManager.ttflist}
+    assert {"DejaVu Sans", "STIXGeneral", "cmr10"} <= known
 
 
 def test_an_unknown_notebook_lists_the_known_ones():
