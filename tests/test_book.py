@@ -27,6 +27,21 @@ def text_of(path):
     return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
 
 
+NOTES = """
+01 S0.1 S0.2 S0.3 S0.4 S0.14b S0.15 S0.16 S0.20 S1.4 S1.5 S3.1 S3.7 S3.9 S3.11 S4.5 S4.6 S4.7
+02 S0.6 S0.7 S0.8 S0.9 S0.14a S1.1 S2.4 S3.2 S3.2b S3.3 S3.5 S3.8 S4.8 S4.9 S4.10
+03 S0.10 S0.10b S0.11 S0.12 S0.14 S0.19 S1.3 S2.6 S3.10 S4.11
+04 S1.6 S1.7 S2.13 S3.12 S3.13 S3.14 S3.17 S4.3
+05 S0.13 S0.18 S1.2 S1.11 S2.1 S2.2 S2.3 S2.5 S3.18 S3.20
+06 S3.4 S3.6 S3.16 S3.19 S4.12 S4.13
+07 S2.11 S2.15 S3.15 S4.2
+08 S2.7 S2.8 S2.9 S2.10 S2.12 S2.13b
+09 S1.8a S1.8b S1.8c S1.8d S1.8e S1.8f
+10 S1.9a S1.9b S1.9c S1.10a S1.10b
+11 S0.17 S3.0 S4.1 S4.4
+"""  # the claims of the study notes, numbered when they were read, by lesson
+
+
 @cache
 def anchors_of(path):
     """Return the anchors of a page: its headings as slugs and, for a notebook, its cell ids."""
@@ -77,6 +92,14 @@ def test_table_of_contents_lists_every_page_once():
 
 def test_ledger_is_fresh():
     assert ledger.LEDGER.read_text(encoding="utf-8") == ledger.ledger()
+
+
+@pytest.mark.parametrize("line", NOTES.split("\n")[1:-1], ids=lambda line: line[:2])
+def test_every_claim_of_the_notes_is_in_the_ledger(line):
+    lesson, *names = line.split()
+    claims = ledger.read_claims()
+    lacking = [n for n in names if n not in claims or not claims[n]["lesson"].startswith(lesson)]
+    assert lacking == []
 
 
 def test_every_claim_has_a_cell():
