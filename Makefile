@@ -4,11 +4,13 @@ PY := .venv/bin/python
 COLAB_PYTHON ?= $(or $(shell command -v python3.13),$(PYTHON))
 COLAB_PY := .venv-colab/bin/python
 PORT ?= 8000
+JOBS ?= 2
+OUT ?= graded
 # TensorFlow's start-up log is about the machine, not about the course.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-colab run bands exercises ledger data format serve upgrade clean
+.PHONY: help setup book test test-colab run bands exercises ledger grade class-demo data format serve upgrade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +48,12 @@ bands: setup ## run experiments over seeds into data/bands; NB="ladder lenet" fo
 
 exercises: setup ## generate exercises/ from solutions/
 	$(PY) -m tools.exercises
+
+grade: setup ## grade SUBMISSIONS=folder behind a wall; ASSIGNMENT=..., JOBS=2, OUT=graded
+	$(PY) -m tools.grading.grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)" --jobs $(JOBS) --out "$(OUT)"
+
+class-demo: setup ## make a class of thirty and grade it end to end into graded-demo/
+	$(PY) -m tools.grading.demo --jobs $(JOBS)
 
 ledger: setup ## generate book/ledger.md from the notebooks
 	$(PY) -m tools.ledger

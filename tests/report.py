@@ -21,6 +21,12 @@ def pytest_terminal_summary(terminalreporter):
         f"{compared} of {cells} code cells have their output compared ({compared / cells:.1%})"
     )
     terminalreporter.write_line(f"{len(mutants)} wrong answers lost their points")
+    attacks = sum("test_threat[" in node for node in passed)
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "test_grading" in r.nodeid]
+    if skipped:
+        terminalreporter.write_line(str(skipped[0].longrepr[2]))
+    else:
+        terminalreporter.write_line(f"{attacks} attacks on the grader gained nothing")
 
     seconds = defaultdict(float)
     for reports in terminalreporter.stats.values():

@@ -1,0 +1,157 @@
+"""Grade a folder of submissions.
+
+    python -m tools.grading.grade FOLDER [--assignment 01_convolution_by_hand] [--jobs 2]
+
+Leaves in graded/ (or --out): grades.csv, summary.html, feedback/STUDENT/ASSIGNMENT.html, nbgrader's
+gradebook.db and autograded/ for formgrader, and results/, from which a second run takes what has
+not changed. A run can be stopped and begun again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import rich.progress
+
+from tools import notebooks
+from tools.errors import CourseError, run_tool
+from tools.grading import gradebook, report, score, submissions, wall
+
+HERE = Path(__file__).parent
+DATA = notebooks.ROOT / "data"
+_server: wall.Server | None = None  # one for each process of this program
+
+
+def master_of(assignment: str) -> Path:
+    """Return the master notebook of an assignment; raise CourseError if there is none."""
+    for path in notebooks.masters():
+        if path.stem == assignment:
+            return path
+    known = ", ".join(path.stem for path in notebooks.masters())
+    raise CourseError(f"grading {assignment!r}: there is no such exercise. Known: {known}")
+
+
+def key_of(submission: submissions.Submission, limits: wall.Limits) -> str:
+    """Return a hash of all that a result depends on: the submission, the tests, the grader."""
+    digest = hashlib.sha256(submission.digest.encode())
+    digest.update(repr((submission.assignment, limits, os.environ.get("COURSE_SEED"))).encode())
+    for file in [master_of(submission.assignment), *sorted(HERE.glob("*.py"))]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def grade_one(submission: submissions.Submission, limits: wall.Limits, safe: bool) -> score.Result:
+    """Return the result of one submission; an error of the grader itself is "not graded"."""
+    global _server
+    try:
+        if _server is None:
+            os.environ.setdefault("COURSE_DATA", str(DATA))
+            _server = wall.Server(limits, DATA, safe)
+        path = master_of(submission.assignment)
+        return score.Grader(path, submission.notebook, _server).run()
+    except Exception as error:
+        if _server is not None:
+            _server.close()
+            _server = None
+        return score.Result("not graded", f"the grader itself failed: {error!r}")
+
+
+def grade_all(
+    found: list[submissions.Submission],
+    results: Path,
+    limits: wall.Limits,
+    jobs: int = 2,
+    safe: bool = True,
+    pool: Executor | None = None,
+) -> dict[str, score.Result]:
+    """Return the results by file, from ``results`` where they are fresh, else by grading.
+
+    Each result is written when it is there, so that a stopped run goes on where it was.
+    """
+    done: dict[str, score.Result] = {}
+    waiting: list[tuple[submissions.Submission, Path, str]] = []
+    for submission in found:
+        if submission.status:  # nothing that could be run
+            done[submission.file] = score.Result(submission.status, submission.sentence)
+            continue
+        key = key_of(submission, limits)
+        file = results / f"{report.safe_name(submission.student)}--{submission.assignment}.json"
+        stored = _stored(file, key)
+        if stored:
+            done[submission.file] = stored
+        else:
+            waiting.append((submission, file, key))
+    if waiting:
+        results.mkdir(parents=True, exist_ok=True)
+        pool = pool or ProcessPoolExecutor(jobs)
+        with pool:
+            tasks = {pool.submit(grade_one, s, limits, safe): (s, f, k) for s, f, k in waiting}
+            for task in _with_progress(as_completed(tasks), len(tasks)):
+                submission, file, key = tasks[task]
+                result = task.result()
+                done[submission.file] = result
+                if result.status != "not graded":
+                    _write(file, json.dumps({"key": key} | result.as_dict(), indent=1))
+    return done
+
+
+def _with_progress(tasks: Iterator[Any], count: int) -> Iterator[Any]:
+    columns = rich.progress.Progress.get_default_columns()
+    with rich.progress.Progress(*columns, rich.progress.MofNCompleteColumn()) as bar:
+        yield from bar.track(tasks, total=count, description="grading")
+
+
+def _stored(file: Path, key: str) -> score.Result | None:
+    """Return the result in a file, if it is there and of the same submission and tests."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.pop("key") != key:
+            return None
+        content["questions"] = [score.Question(**question) for question in content["questions"]]
+        return score.Result(**content)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
+
+
+def main() -> None:
+    """Grade what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("place", type=Path, metavar="FOLDER", help="folder or zip of notebooks")
+    parser.add_argument("--assignment", default="", help="all are for this exercise")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path("graded"))
+    parser.add_argument("--unsafe", action="store_true", help="without a wall, with your rights")
+    given = parser.parse_args()
+    if given.assignment:
+        master_of(given.assignment)
+    if not given.unsafe:
+        wall.refuse_without_a_wall()
+    found = submissions.collect(given.place, given.assignment)
+    limits = wall.Limits()
+    done = grade_all(found, given.out / "results", limits, given.jobs, not given.unsafe)
+    rows = [(submission, done[submission.file]) for submission in found]
+    given.out.mkdir(parents=True, exist_ok=True)
+    gradebook.write(rows, given.out)
+    report.write_all(rows, given.out)
+    graded = sum(result.status == "graded" for _, result in rows)
+    print(f"{len(rows)} submissions, {graded} of them graded without a remark. See:")
+    for name in ("grades.csv", "summary.html", "feedback"):
+        print(f"  {given.out / name}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
