@@ -32,10 +32,11 @@ test: setup ## run every notebook under nbval and every other test; one verdict
 test-colab: .venv-colab/ready ## run every notebook with the versions of Google Colab
 	$(COLAB_PY) -m pytest notebooks solutions exercises
 
-# nbgrader is the instructor's and needs a newer IPython than Colab has; no notebook needs it.
+# nbgrader and distributed are the instructor's, and nbgrader needs a newer IPython than Colab has;
+# no notebook needs them.
 .venv-colab/ready: requirements.txt constraints-colab.txt
 	$(COLAB_PYTHON) -m venv --clear .venv-colab
-	sed '/^nbgrader/d' requirements.txt > .venv-colab/requirements.txt
+	sed '/^nbgrader/d; /^distributed/d' requirements.txt > .venv-colab/requirements.txt
 	$(COLAB_PY) -m pip install --quiet --disable-pip-version-check \
 	  -r .venv-colab/requirements.txt -c constraints-colab.txt
 	@touch $@

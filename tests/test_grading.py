@@ -10,16 +10,21 @@ import functools
 import json
 import os
 import shutil
+import signal
+import threading
+import time
 import unicodedata
 import zipfile
 
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 from nbformat import v4
+from nbgrader.api import Gradebook
 
 from tools import exercises, notebooks
 from tools.errors import CourseError
-from tools.grading import demo, grade, report, score, submissions, values, wall
+from tools.grading import demo, grade, gradebook, report, score, submissions, values, wall
 
 STEM = "01_convolution_by_hand"
 LIMITS = wall.Limits(notebook=90, call=6, memory=1500 * wall.MIB, disk=8 * wall.MIB)
@@ -386,6 +391,28 @@ def test_a_generator_crosses_with_its_state():
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([(5, 2), (3, 1)], [(3, 1), (5, 2)]),  # reversed in place: once taken for unchanged
+        ([1, 2, 3], [1]),
+        ([1], [1, 2]),
+        ({"a": [1], "b": 2}, {"a": [1, 2], "c": 3}),
+        ([np.arange(3.0)], [np.arange(3.0) + 1]),
+        (([1],), ([2],)),
+    ],
+    ids=str,
+)
+def test_a_change_of_an_argument_is_seen(before, after):
+    parts = list(before.values()) if isinstance(before, dict) else list(before)
+    found = values.write_back(before, after)
+    np.testing.assert_equal(found, after)
+    if isinstance(before, list | dict):
+        assert found is before
+    if isinstance(parts[0], np.ndarray):
+        assert before[0] is parts[0]
+
+
+@pytest.mark.parametrize(
     "tree",
     [
         ["array", "|O", [1], 0], ["array", "<f8", [10**9, 10**9], 0], ["array", "<f8", [-1], 0],
@@ -401,3 +428,67 @@ def test_what_is_not_a_value_is_refused(tree):
 
     with pytest.raises(values.BadValueError):
         values.load(tree, [b""], refuse)
+
+
+# The gradebook, a cluster, and wrong answers
+
+
+def test_the_gradebook_keeps_what_a_person_has_given(server, tmp_path):
+    folder = folder_of(tmp_path, {f"Åsa K._{STEM}.ipynb": handed_in({})})
+    found = submissions.collect(folder)
+    out = tmp_path / "graded"
+    out.mkdir()
+
+    def graded():
+        result = score.Grader(master(), found[0].notebook, server).run()
+        gradebook.write([(found[0], result)], out)
+        return result
+
+    assert report.total(graded()) == (8, 8)
+    student = report.safe_name(found[0].student)
+    with Gradebook(f"sqlite:///{out / 'gradebook.db'}") as book:
+        grade_ = book.find_grade("answer-7", STEM, STEM, student)
+        assert grade_.needs_manual_grade and grade_.auto_score is None
+        assert book.find_grade("check-3", STEM, STEM, student).auto_score == 2
+        grade_.manual_score, grade_.needs_manual_grade = 1.5, False
+        book.db.commit()
+    assert report.total(graded()) == (9.5, 10)
+    shown = notebooks.read(out / "autograded" / student / STEM / f"{STEM}.ipynb")
+    assert any("Rubric" in cell.source for cell in shown.cells)
+    assert "HIDDEN" not in json.dumps(shown)
+
+
+def some_wrong_answers(count):
+    found = [submission for path in notebooks.masters() for submission in demo.one_by_one(path)]
+    training = ("05_mnist_convnet answer-7", "07_dropout_and_augmentation answer-7")
+    quick = [s for s in found if not s.file.startswith(training)]
+    return quick[:: len(quick) // count]
+
+
+def test_wrong_answers_lose_their_points_behind_the_wall(patient_server):
+    """A share of them; "python -m tools.grading.demo --mutants" grades them all."""
+    for submission in some_wrong_answers(22):
+        path = grade.master_of(submission.assignment)
+        result = score.Grader(path, submission.notebook, patient_server).run()
+        assert report.total(result)[0] == 0, (submission.file, result.questions)
+
+
+def test_a_cluster_grades_all_although_a_worker_is_killed(server, tmp_path):
+    found = some_wrong_answers(12)
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**settings) as cluster, Client(cluster) as client:
+        victim = cluster.workers[0].process.pid
+
+        def kill_when_the_first_is_done():
+            while not list((tmp_path / "results").glob("*.json")):
+                time.sleep(0.1)
+            os.kill(victim, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_when_the_first_is_done)
+        killer.start()
+        pool = client.get_executor()
+        done = grade.grade_all(found, tmp_path / "results", wall.Limits(), pool=pool)
+        killer.join()
+    assert {result.status for result in done.values()} == {"graded"}
+    assert sorted(done) == sorted(s.file for s in found)
+    assert len(list((tmp_path / "results").glob("*.json"))) == len(found)

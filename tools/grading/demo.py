@@ -1,6 +1,7 @@
 """A class of thirty, made from the masters and their wrong answers, and graded end to end.
 
     python -m tools.grading.demo [--out graded-demo]
+    python -m tools.grading.demo --mutants       every wrong answer of all exercises, each alone
 
 Prints each student whose marks are not as they should be, and ends with an error if there is one.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import json
 import random
 import time
@@ -98,13 +100,43 @@ def make_class(folder: Path, seed: int = 0) -> dict[str, float | None]:
     return expected
 
 
+def one_by_one(path: Path) -> list[submissions.Submission]:
+    """Return a submission for each wrong answer of an exercise, with the other cells untouched."""
+    stubs = {c.id: c.source for c in exercises.release(path).cells}
+    found = []
+    for answer, sources in wrong_answers(path).items():
+        for number, source in enumerate(sources, start=1):
+            notebook = handed_in(path, stubs | {answer: source})
+            digest = hashlib.sha256(source.encode()).hexdigest()
+            name = f"{answer} {number}"
+            found.append(submissions.Submission(name, f"{path.stem} {name}", digest, path.stem))
+            found[-1].notebook = notebook
+    return found
+
+
+def grade_mutants(out: Path, jobs: int) -> None:
+    """Grade every wrong answer of all exercises; raise CourseError if one scores anything."""
+    found = [submission for path in notebooks.masters() for submission in one_by_one(path)]
+    started = time.monotonic()
+    done = grade.grade_all(found, out / "results", wall.Limits(call=60), jobs)
+    scored = [file for file, result in done.items() if report.total(result)[0] != 0]
+    print(f"{len(found)} wrong answers in {time.monotonic() - started:.0f} s")
+    if scored:
+        raise CourseError(f"wrong answers with points, or not graded: {'; '.join(scored)}")
+    print("none of them has a point")
+
+
 def main() -> None:
     """Make the class, grade it, and compare the marks."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("graded-demo"))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--mutants", action="store_true", help="all wrong answers, each alone")
     given = parser.parse_args()
     wall.refuse_without_a_wall()
+    if given.mutants:
+        grade_mutants(given.out, given.jobs)
+        return
     expected = make_class(given.out / "handed in")
     found = submissions.collect(given.out / "handed in")
     started = time.monotonic()

@@ -73,7 +73,9 @@ def grade_all(
 ) -> dict[str, score.Result]:
     """Return the results by file, from ``results`` where they are fresh, else by grading.
 
-    Each result is written when it is there, so that a stopped run goes on where it was.
+    Each result is written when it is there, so that a stopped run goes on where it was. ``pool``
+    is where the work is done: processes of this machine, or a Dask cluster, which does again
+    elsewhere what a lost machine was doing.
     """
     done: dict[str, score.Result] = {}
     waiting: list[tuple[submissions.Submission, Path, str]] = []
@@ -134,6 +136,7 @@ def main() -> None:
     parser.add_argument("--assignment", default="", help="all are for this exercise")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("graded"))
+    parser.add_argument("--scheduler", default="", help="address of a Dask cluster to grade on")
     parser.add_argument("--unsafe", action="store_true", help="without a wall, with your rights")
     given = parser.parse_args()
     if given.assignment:
@@ -142,7 +145,14 @@ def main() -> None:
         wall.refuse_without_a_wall()
     found = submissions.collect(given.place, given.assignment)
     limits = wall.Limits()
-    done = grade_all(found, given.out / "results", limits, given.jobs, not given.unsafe)
+    results, safe = given.out / "results", not given.unsafe
+    if given.scheduler:
+        from distributed import Client
+
+        with Client(given.scheduler) as client:
+            done = grade_all(found, results, limits, safe=safe, pool=client.get_executor())
+    else:
+        done = grade_all(found, results, limits, given.jobs, safe)
     rows = [(submission, done[submission.file]) for submission in found]
     given.out.mkdir(parents=True, exist_ok=True)
     gradebook.write(rows, given.out)

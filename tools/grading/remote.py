@@ -32,6 +32,13 @@ class Ended(BaseException):
         self.status = status
 
 
+class Late(Ended):
+    """A test took too long out here."""
+
+    def __init__(self) -> None:
+        super().__init__("over time", "over time: a test did not come to an end")
+
+
 class Session:
     """A student's process behind the wall, and the stand-ins for what is in it."""
 

@@ -197,32 +197,31 @@ def _exactly(stream: socket.socket, size: int) -> bytes:
     return bytes(pieces)
 
 
-def write_back(before: Any, after: Any) -> None:
-    """Change the arguments of a call, ``before``, as the other side has changed its copies."""
-    if isinstance(before, np.ndarray):
-        if not isinstance(after, np.ndarray) or after.shape != before.shape:
-            raise BadValueError("an argument came back as something else")
-        if before.dtype != after.dtype or before.tobytes() != after.tobytes():
-            before[...] = after
-    elif isinstance(before, np.random.Generator) and isinstance(after, np.random.Generator):
+def write_back(before: Any, after: Any) -> Any:
+    """Change ``before``, the arguments of a call, as the other side has changed its copies.
+
+    Arrays, lists, dicts and generators are changed in place, however deep they lie; what cannot be
+    changed is replaced. Returns what now stands in the place of ``before``.
+    """
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+        if after.shape != before.shape or after.dtype != before.dtype:
+            return after
+        before[...] = after
+        return before
+    if isinstance(before, np.random.Generator) and isinstance(after, np.random.Generator):
         before.bit_generator.state = after.bit_generator.state
-    elif isinstance(before, list | tuple) and isinstance(after, list | tuple):
-        for old, new in zip(before, after, strict=False):
-            write_back(old, new)
-        if isinstance(before, list):
-            whole = [n if _plain(o) else o for o, n in zip(before, after, strict=False)]
-            before[:] = [*whole, *after[len(before) :]][: len(after)]
-    elif isinstance(before, dict) and isinstance(after, dict):
-        for key, old in list(before.items()):
-            if key not in after:
-                del before[key]
-            elif _plain(old):
-                before[key] = after[key]
-            else:
-                write_back(old, after[key])
-        before.update({key: new for key, new in after.items() if key not in before})
-
-
-def _plain(item: Any) -> bool:
-    """Return whether ``item`` is a value that cannot change, so that a new one takes its place."""
-    return item is None or isinstance(item, bool | int | float | complex | str | bytes)
+        return before
+    if isinstance(before, list) and isinstance(after, list):
+        both = zip(before, after, strict=False)
+        before[:] = [*(write_back(o, n) for o, n in both), *after[len(before) :]]
+        return before
+    if isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+        return tuple(write_back(o, n) for o, n in zip(before, after, strict=True))
+    if isinstance(before, dict) and isinstance(after, dict):
+        changed = {
+            k: write_back(before[k], new) if k in before else new for k, new in after.items()
+        }
+        before.clear()
+        before.update(changed)
+        return before
+    return before if callable(before) else after
