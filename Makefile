@@ -51,7 +51,8 @@ exercises: setup ## generate exercises/ from solutions/
 	$(PY) -m tools.exercises
 
 grade: setup ## grade SUBMISSIONS=folder behind a wall; ASSIGNMENT=..., JOBS=2, OUT=graded
-	$(PY) -m tools.grading.grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)" --jobs $(JOBS) --out "$(OUT)"
+	$(PY) -m tools.grading.grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)" --jobs $(JOBS) --out "$(OUT)" \
+	  --scheduler "$(SCHEDULER)"
 
 class-demo: setup ## make a class of thirty and grade it end to end into graded-demo/
 	$(PY) -m tools.grading.demo --jobs $(JOBS)

@@ -6,13 +6,14 @@ The marks of the tests are written into it; marks that a person has given stay, 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook
 
 from tools import exercises, notebooks
 from tools.grading import score
@@ -23,6 +24,7 @@ CONFIG = """\
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "convolution-by-hand"
 c.CourseDirectory.root = {root!r}
+c.CourseDirectory.source_directory = {source!r}
 """
 
 
@@ -33,7 +35,9 @@ def write(rows: Rows, out: Path) -> None:
     """
     # nbgrader calls the program alembic, which lies beside this Python.
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
-    (out / "nbgrader_config.py").write_text(CONFIG.format(root=str(out.resolve())), "utf-8")
+    (out / "nbgrader_config.py").write_text(
+        CONFIG.format(root=str(out.resolve()), source=str(notebooks.ROOT / "solutions")), "utf-8"
+    )
     warnings.filterwarnings("ignore", module="nbgrader")  # of its own use of SQLAlchemy
     with Gradebook(f"sqlite:///{(out / 'gradebook.db').resolve()}") as book:
         for stem in sorted({submission.assignment for submission, r in rows if r.questions}):
@@ -98,7 +102,8 @@ def _graded(stem: str, submission: Any, result: score.Result) -> notebooks.Noteb
             cell.outputs = [nbformat.v4.new_output("stream", text=text)] if text else []
         cells.append(cell)
         if cell.id in marks and cell.cell_type == "markdown":
-            text = f"**For the grader only.** {rubrics[cell.id]}"
+            rubric = re.sub(r"^### (BEGIN|END) SOLUTION\n?", "", rubrics[cell.id], flags=re.M)
+            text = f"**For the grader only.** {rubric}"
             cells.append(nbformat.v4.new_markdown_cell(text, id=f"rubric-{cell.id}"))
     graded.cells = cells
     return graded
@@ -106,13 +111,3 @@ def _graded(stem: str, submission: Any, result: score.Result) -> notebooks.Noteb
 
 def _master(stem: str) -> Path:
     return next(path for path in notebooks.masters() if path.stem == stem)
-
-
-def manual_points(out: Path, stem: str, student: str, name: str) -> float | None:
-    """Return the points that a person has given for an answer, or None."""
-    with Gradebook(f"sqlite:///{(out / 'gradebook.db').resolve()}") as book:
-        try:
-            found = book.find_grade(name, stem, stem, safe_name(student)).manual_score
-        except MissingEntry:
-            return None
-        return None if found is None else float(found)
