@@ -23,6 +23,7 @@ from tools.errors import CourseError
 
 HERE = Path(__file__).parent
 NOBODY = 65534
+HOME = "/home/student"
 GRADER = "/grader"  # where the inside finds worker.py and values.py
 MIB = 2**20
 
@@ -59,7 +60,7 @@ def refuse_without_a_wall() -> None:
         )
 
 
-def command(limits: Limits, data: Path | None, *given: int) -> list[str]:
+def command(limits: Limits, data: Path | None, *given: int | str) -> list[str]:
     """Return the command that runs worker.py behind the wall, with the arguments ``given``."""
     root = os.geteuid() == 0
     words = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--unshare-pid"]
@@ -69,7 +70,7 @@ def command(limits: Limits, data: Path | None, *given: int) -> list[str]:
     words += ["--cap-drop", "ALL"]
     words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else []
     words += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/home/student"):
+    for folder in folders_in_memory():
         words += ["--perms", "0755", "--dir", str(Path(folder).parent)]
         words += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", folder]
     system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", *_python_folders()]
@@ -82,7 +83,8 @@ def command(limits: Limits, data: Path | None, *given: int) -> list[str]:
     if data:
         words += ["--ro-bind", str(data), "/data"]
     settings = {
-        "HOME": "/home/student",
+        "HOME": HOME,
+        "TMPDIR": HOME,
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "COURSE_DATA": "/data",
@@ -92,13 +94,19 @@ def command(limits: Limits, data: Path | None, *given: int) -> list[str]:
     }
     for name, value in settings.items():
         words += ["--setenv", name, value]
-    words += ["--chdir", "/home/student", "--"]
+    words += ["--chdir", HOME, "--"]
     if root:
         words += ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
         words += ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
     words += ["prlimit", f"--as={limits.space}", f"--cpu={limits.processor}", "--core=0"]
     words += [f"--nproc={limits.processes}", f"--fsize={limits.disk}", "--nofile=256"]
     return [*words, sys.executable, "-s", f"{GRADER}/worker.py", *map(str, given)]
+
+
+def folders_in_memory() -> list[str]:
+    """Return the folders to write in: home, and /tmp where the course does not lie below it."""
+    below = [Path(folder).is_relative_to("/tmp") for folder in _python_folders()]
+    return [HOME] if any(below) else [HOME, "/tmp"]
 
 
 def _python_folders() -> list[str]:
@@ -156,7 +164,7 @@ class Server:
             return
         self.control, inner = socket.socketpair()
         self.process = subprocess.Popen(
-            command(limits, data, inner.fileno(), limits.disk),
+            command(limits, data, inner.fileno(), limits.disk, *folders_in_memory()),
             pass_fds=[inner.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """The inside of the wall: run a student's cells, and answer what the tests outside ask.
 
     python worker.py FD          serve one student's tests on the socket with the number FD
-    python worker.py FD BYTES    import what takes long; then fork for each socket that comes in,
-                                 with folders in memory of so many bytes
+    python worker.py FD BYTES FOLDER ...
+                                 import what takes long; then fork for each socket that comes in,
+                                 with these folders in memory, of so many bytes each
 
 Requests are answered with the token they came with. Whatever a student does to this process, the
 tests are not in it: it can only give wrong values.
@@ -206,7 +207,7 @@ NEW_NAMESPACES = 0x10000000 | 0x20000000 | 0x00020000 | 0x40000000 | 0x08000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def fork_for_each(control: socket.socket, disk: int) -> None:
+def fork_for_each(control: socket.socket, disk: int, folders: list[str]) -> None:
     """Fork for each socket that comes through ``control``; answer with the process's number."""
     import keras  # type: ignore[import-untyped]  # noqa: F401 - what follows has it for nothing
     import numpy  # noqa: F401
@@ -216,11 +217,11 @@ def fork_for_each(control: socket.socket, disk: int) -> None:
         word, files, *_ = socket.recv_fds(control, 1, 1)
         if not word or not files:
             return
-        control.sendall(f"{_enclosed(files[0], control, disk):8}".encode())
+        control.sendall(f"{_enclosed(files[0], control, disk, folders):8}".encode())
         os.close(files[0])
 
 
-def _enclosed(file: int, control: socket.socket, disk: int) -> int:
+def _enclosed(file: int, control: socket.socket, disk: int, folders: list[str]) -> int:
     """Fork a process in namespaces of its own that serves ``file``; return its number."""
     read, write = os.pipe()
     middle = os.fork()
@@ -248,14 +249,14 @@ def _enclosed(file: int, control: socket.socket, disk: int) -> int:
             os._exit(0)
         os.close(write)
         os.setsid()  # else a signal to the group would reach the process that forked
-        for folder, size in [("/tmp", disk), ("/home/student", disk), ("/proc", 65536)]:
+        for folder, size in [*((folder, disk) for folder in folders), ("/proc", 65536)]:
             options = f"size={size},mode=1777".encode()
             _call(LIBC.mount(b"tmpfs", folder.encode(), b"tmpfs", 6, options))
         os.mkdir("/proc/self")  # TensorFlow asks /proc for the program, and for its arguments
         os.symlink(sys.executable, "/proc/self/exe")
         with open("/proc/self/cmdline", "w") as target:
             target.write(f"{sys.executable}\0")
-        os.chdir("/home/student")
+        os.chdir(folders[0])
         main(socket.socket(fileno=file))
     finally:
         os._exit(1)
@@ -270,6 +271,6 @@ def _call(result: int) -> None:
 if __name__ == "__main__":
     given = socket.socket(fileno=int(sys.argv[1]))
     if len(sys.argv) > 2:
-        fork_for_each(given, int(sys.argv[2]))
+        fork_for_each(given, int(sys.argv[2]), sys.argv[3:])
     else:
         main(given)
