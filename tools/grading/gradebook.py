@@ -61,7 +61,7 @@ def _describe(book: Any, stem: str) -> None:
     """Tell the gradebook of an exercise and its graded cells."""
     book.update_or_create_assignment(stem)
     book.update_or_create_notebook(stem, stem)
-    for cell in exercises.release(_master(stem)).cells:
+    for cell in score.released(_master(stem)).cells:
         facts = cell.metadata.get("nbgrader", {})
         if facts.get("grade"):
             kind = {"max_score": float(facts["points"]), "cell_type": cell.cell_type}
@@ -85,7 +85,7 @@ def _mark(book: Any, stem: str, student: str, question: score.Question) -> None:
 
 def _graded(stem: str, submission: Any, result: score.Result) -> notebooks.Notebook:
     """Return a submission in order, with what its cells printed, and the rubric below answers."""
-    found, _ = score.find_cells(submission, exercises.release(_master(stem)))
+    found, _ = score.find_cells(submission, score.released(_master(stem)))
     rubrics = {cell.id: cell.source for cell in notebooks.read(_master(stem)).cells}
     marks = {question.name: question for question in result.questions}
     graded = exercises.release(_master(stem))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
 import hashlib
 import html
 import io
@@ -115,6 +116,7 @@ def feedback(submission: Submission, result: Result) -> str:
     return page(title(submission.assignment) or submission.file, "".join(parts))
 
 
+@functools.cache
 def title(assignment: str) -> str:
     """Return the title of an exercise, or the name itself if there is none."""
     for path in notebooks.masters():

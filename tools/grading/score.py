@@ -65,6 +65,12 @@ class Result:
 # Putting a submission in order
 
 
+@functools.cache
+def released(path: Path) -> notebooks.Notebook:
+    """Return the student's notebook of a master; it is made once, so it must not be changed."""
+    return exercises.release(path)
+
+
 def find_cells(submission: Any, release: Any) -> tuple[dict[str, Any], list[str]]:
     """Return the student's cells by the release's ids, and notes on what was not as released.
 
@@ -204,8 +210,7 @@ class Grader:
     def __init__(self, path: Path, submission: Any, server: Server) -> None:
         self.limits, self.server, self.path = server.limits, server, path
         self.master = notebooks.read(path)
-        self.code, notes = in_order(submission, self.master, exercises.release(path))
-        self.found, _ = find_cells(submission, exercises.release(path))
+        self.code, notes = in_order(submission, self.master, released(path))
         self.result = Result(notes=notes)
         self.deadline = time.monotonic() + server.limits.notebook
         self.session: remote.Session | None = None

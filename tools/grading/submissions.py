@@ -18,8 +18,9 @@ from typing import Any
 
 import nbformat
 
-from tools import exercises, notebooks
+from tools import notebooks
 from tools.errors import CourseError
+from tools.grading import score
 
 LARGEST = 20 * 2**20  # bytes of a notebook; a student's has 0.1 MB
 SIDE_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
@@ -182,7 +183,7 @@ def which(notebook: Any) -> tuple[str, float]:
     mine = {_squeezed(cell.source) for cell in notebook.cells}
     shares = {}
     for path in notebooks.masters():
-        cells = [c for c in exercises.release(path).cells if c.id.startswith(("check", "question"))]
+        cells = [c for c in score.released(path).cells if c.id.startswith(("check", "question"))]
         shares[path.stem] = sum(_squeezed(c.source) in mine for c in cells) / len(cells)
     best = max(shares, key=lambda stem: shares[stem])
     return best, shares[best]
