@@ -94,6 +94,19 @@ def test_threat(name, server):
     assert result.seconds < 45
 
 
+@pytest.mark.parametrize("name", ["a fork bomb", "the network", "writing outside", "becoming root"])
+def test_the_wall_that_is_no_roots(name, server, monkeypatch):
+    """Without root the wall is made of a user namespace; it holds as well."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    other = wall.Server(LIMITS, grade.DATA)
+    threat = THREATS[name]
+    result = run(other, threat["answers"])
+    assert points(result) == FULL | threat["points"]
+    assert threat.get("says", "") in json.dumps(result.as_dict()), result.printed
+    assert points(run(other, {})) == FULL
+    other.close()
+
+
 def test_all_of_it_again_is_graded_right(server):
     """Whatever the attackers have done to the server, the next student does not notice."""
     assert points(run(server, {})) == FULL
@@ -271,6 +284,7 @@ def test_a_missing_answer_is_told(server):
     result = score.Grader(master(), notebook, server).run()
     assert points(result) == FULL | {"check-4": 0}
     assert "the cell answer-4 is missing" in result.notes
+    assert result.status == "missing cells" and "answer-4" in result.sentence
 
 
 def test_one_stopped_question_costs_only_itself(server):

@@ -143,6 +143,8 @@ def main() -> None:
         master_of(given.assignment)
     if not given.unsafe:
         wall.refuse_without_a_wall()
+    if os.geteuid() == 0:
+        print("note: you are root. The students' code is not, but grade as another user if you can")
     found = submissions.collect(given.place, given.assignment)
     limits = wall.Limits()
     results, safe = given.out / "results", not given.unsafe

@@ -228,6 +228,9 @@ class Grader:
                 self.session.close()
         self.result.seconds = round(time.monotonic() - started, 2)
         stopped = [q for q in self.result.questions if q.status not in USUAL]
+        lost = [note for note in self.result.notes if note.startswith("the cell answer-")]
+        if lost:
+            self.result.status, self.result.sentence = "missing cells", "; ".join(lost)
         if stopped:
             self.result.status, self.result.sentence = stopped[0].status, stopped[0].message
         return self.result

@@ -94,7 +94,7 @@ def command(limits: Limits, data: Path | None, *given: int | str) -> list[str]:
     }
     for name, value in settings.items():
         words += ["--setenv", name, value]
-    words += ["--chdir", HOME, "--"]
+    words += ["--remount-ro", "/", "--chdir", HOME, "--"]
     if root:
         words += ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
         words += ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
