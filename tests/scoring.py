@@ -9,6 +9,7 @@ import functools
 import io
 import warnings
 
+import numpy as np
 import yaml
 from nbformat import v4
 
@@ -100,3 +101,13 @@ def with_mutant(master, answer, mutant):
             assert old in cell.source, f"{answer}, {mutant['name']}: no {old!r} to swap"
             cell.source = cell.source.replace(old, new)
     return notebook
+
+
+@functools.cache
+def functions_of(stem):
+    """Return what those cells of a lesson define that begin with a function."""
+    notebook = notebooks.read(notebooks.ROOT / "notebooks" / f"{stem}.ipynb")
+    cells = [c for c in notebooks.code_cells(notebook) if c.source.startswith("def ")]
+    namespace = {"np": np}
+    run_cells(v4.new_notebook(cells=cells), namespace)
+    return namespace

@@ -12,7 +12,7 @@ from tools import course_site, ledger, notebooks
 from tools.errors import CourseError
 
 ROOT = notebooks.ROOT
-PAGES = sorted((ROOT / "book").glob("*.md"))
+PAGES = [ROOT / "index.md", *sorted((ROOT / "book").glob("*.md"))]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", *PAGES]
 BOOKS = notebooks.lessons() + notebooks.masters() + notebooks.releases()
 
@@ -44,39 +44,41 @@ NOTES = """
 
 @cache
 def anchors_of(path):
-    """Return the anchors of a page: its headings as slugs and, for a notebook, its cell ids."""
+    """Return the anchors of a page: its headings as slugs, its targets, a notebook's code cells."""
     headings = re.findall(r"^#+ (.+)$", text_of(path), re.M)
     slugs = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in headings}
+    slugs |= set(re.findall(r"^\(([\w-]+)\)=$", text_of(path), re.M))
     if path.suffix == ".ipynb":
-        slugs |= {cell.id for cell in notebooks.read(path).cells}
+        slugs |= {cell.id for cell in notebooks.code_cells(notebooks.read(path))}
     return slugs
 
 
-def broken_links(text, folder):
-    """Return the relative links in ``text`` whose file or anchor does not exist."""
+def broken_links(text, page):
+    """Return the relative links in the text of ``page`` whose file or anchor does not exist."""
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
             continue
         name, _, anchor = target.partition("#")
-        path = (folder / name).resolve()
-        if not path.is_file() or (anchor and anchor not in anchors_of(path)):
+        path = (page.parent / name).resolve() if name else page
+        if not path.is_file() or (anchor or not name) and anchor not in anchors_of(path):
             broken.append(target)
     return broken
 
 
 @pytest.mark.parametrize("path", TEXTS + BOOKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
-    assert broken_links(text_of(path), path.parent) == []
+    assert broken_links(text_of(path), path) == []
 
 
 def test_a_broken_link_is_found():
+    page = ROOT / "README.md"
     good = "[a](notebooks/01_convolution_by_hand.ipynb#convolve1d) [b](https://example.org/x)"
-    assert broken_links(good, ROOT) == []
-    assert broken_links("[a](notebooks/00_nothing.ipynb)", ROOT) == ["notebooks/00_nothing.ipynb"]
+    assert broken_links(good, page) == []
+    assert broken_links("[a](#what-is-here)", page) == []
     lost = "notebooks/01_convolution_by_hand.ipynb#no-such-cell"
-    assert broken_links(f"[a]({lost})", ROOT) == [lost]
-    assert broken_links("[a](#)", ROOT) == ["#"]
+    for target in ("notebooks/00_nothing.ipynb", lost, "#", "#nothing-here"):
+        assert broken_links(f"[a]({target})", page) == [target]
 
 
 def test_table_of_contents_lists_every_page_once():

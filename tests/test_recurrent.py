@@ -4,30 +4,16 @@ Hypothesis draws batch size, length, inputs and units, and the seed of the weigh
 case that differs it shrinks it to the smallest one.
 """
 
-import functools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nbformat import v4
 
-from tests.scoring import run_cells
-from tools import notebooks
+from tests.scoring import functions_of
 
 SIZES = st.tuples(*(st.integers(1, top) for top in (5, 12, 6, 7)))  # N, T, inputs, units
 SEEDS = st.integers(0, 2**32 - 1)
 FLOAT32 = 2e-5  # what float32 may lose against NumPy's float64 over twelve steps
-
-
-@functools.cache
-def functions_of(stem):
-    """Return what those cells of a lesson define that begin with a function."""
-    notebook = notebooks.read(notebooks.ROOT / "notebooks" / f"{stem}.ipynb")
-    cells = [c for c in notebooks.code_cells(notebook) if c.source.startswith("def ")]
-    namespace = {"np": np}
-    run_cells(v4.new_notebook(cells=cells), namespace)
-    return namespace
 
 
 def keras_states(name, x, weights, **options):

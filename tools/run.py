@@ -5,15 +5,22 @@
     python -m tools.run --fresh 01      also renew outputs that differ from run to run
 
 A cell whose output nbval does not compare (a timing, say) keeps its recorded output for as long
-as no code of its notebook changes: so two runs give the same bytes.
+as no code of its notebook changes: so two runs give the same bytes. The same holds for
+data/verified.json, where each lesson has the date, the seconds and the versions of its run.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
+import os
+import platform
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -22,6 +29,8 @@ from tools import notebooks
 from tools.errors import CourseError, run_tool
 
 CELL_TIMEOUT = 1200  # seconds
+VERIFIED = notebooks.ROOT / "data" / "verified.json"
+PACKAGES = {"TensorFlow": "tensorflow", "Keras": "keras", "NumPy": "numpy"}
 
 
 def execute(path: Path, fresh: bool = False) -> bool:
@@ -52,6 +61,32 @@ def execute(path: Path, fresh: bool = False) -> bool:
             if notebooks.IGNORED in notebooks.tags(new):
                 new.outputs = old.outputs
     return notebooks.write(notebook, path)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a lesson's page names."""
+    found = {name: version(package) for name, package in PACKAGES.items()}
+    return {"Python": platform.python_version()} | found
+
+
+def record(path: Path, seconds: float, fresh: bool = False) -> None:
+    """Write down a run of the lesson at ``path``, unless this code ran in these versions before."""
+    runs: dict[str, Any] = {}
+    if VERIFIED.is_file():
+        runs = json.loads(VERIFIED.read_text(encoding="utf-8"))
+    digest = notebooks.code_hash(notebooks.read(path))
+    known = runs.get(path.stem, {})
+    if not fresh and (known.get("code_sha256"), known.get("versions")) == (digest, versions()):
+        return
+    runs[path.stem] = {
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(seconds),
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": versions(),
+        "code_sha256": digest,
+    }
+    lines = [f" {json.dumps(name)}: {json.dumps(runs[name])}" for name in sorted(runs)]
+    VERIFIED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def _refuse_noise(notebook: notebooks.Notebook, path: Path) -> None:
@@ -88,6 +123,8 @@ def main() -> None:
         start = time.perf_counter()
         changed = execute(path, options.fresh)
         seconds = time.perf_counter() - start
+        if path in notebooks.lessons():
+            record(path, seconds, options.fresh)
         word = "changed" if changed else "unchanged"
         print(f"{seconds:7.1f} s  {word:9}  {path.relative_to(notebooks.ROOT)}", flush=True)
 
