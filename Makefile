@@ -10,7 +10,7 @@ OUT ?= graded
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-colab run bands network exercises ledger grade class-demo data format serve lighthouse upgrade clean
+.PHONY: help setup book epub pdf test test-colab run bands network exercises ledger grade class-demo data format serve links lighthouse upgrade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ setup: .venv/ready ## create .venv with the versions of constraints.txt
 
 book: ledger ## build the website into _build/html
 	.venv/bin/jupyter-book build . -W -n --keep-going
+
+epub: ledger ## build the course as an e-book, _build/convolution_by_hand.epub
+	$(PY) -m tools.epub
+
+pdf: book ## print the built website into one file, _build/convolution_by_hand.pdf (needs Chromium)
+	$(PY) -m tools.pdf
 
 test: setup ## run every notebook under nbval and every other test; one verdict
 	$(PY) -m pytest
@@ -70,6 +76,9 @@ format: setup ## format and lint notebooks and programs
 
 serve: setup ## serve the built book on 127.0.0.1 (PORT=8000)
 	$(PY) -m tools.serve $(PORT)
+
+links: setup ## ask every address that the book links to (needs the internet)
+	.venv/bin/jupyter-book build . --builder linkcheck
 
 lighthouse: setup ## measure five pages of the built book with Lighthouse (needs Node.js)
 	$(PY) -m tools.lighthouse

@@ -139,6 +139,16 @@ def bullets_after(text, label):
     return [line for line in after.splitlines() if line.startswith("- ")]
 
 
+OPTION = re.compile(
+    r"<details><summary>(?P<text>.+?)</summary>(?P<verdict>Right|No)\. .{20,}</details>"
+)
+
+
+def cells_called(notebook, prefix):
+    """Return the cells whose id begins with ``prefix``, in order."""
+    return [cell for cell in notebook.cells if cell.id.startswith(prefix)]
+
+
 def opens_and_closes(notebook):
     """The first cell has title, aims, prerequisites and minutes; the last echoes and links."""
     first, last = notebook.cells[0].source, notebook.cells[-1].source
@@ -159,6 +169,26 @@ def opens_and_closes(notebook):
     prose = [c.source for c in notebook.cells if c.cell_type == "markdown"]
     if len(re.findall(r"^# ", "\n".join(prose), re.M)) != 1:
         problems.append("there is not exactly one main heading")
+    return problems
+
+
+def asks_questions(notebook):
+    """Three to five questions come before the end; each option says at once whether and why."""
+    ids = [cell.id for cell in cells_called(notebook, "quiz-")]
+    problems = [] if 3 <= len(ids) <= 5 else [f"there are {len(ids)} questions, not three to five"]
+    if [cell.id for cell in notebook.cells][-len(ids) - 2 : -1] != ["quiz", *ids]:
+        problems.append("the questions do not stand right before the end")
+    for number, cell in enumerate(cells_called(notebook, "quiz-"), start=1):
+        question, _, options = cell.source.partition("\n\n")
+        found = [OPTION.fullmatch(line) for line in options.splitlines()]
+        if cell.id != f"quiz-{number}" or not re.match(rf"\*\*{number}\. .+\*\*$", question):
+            problems.append(f"{cell.id}: it is not question {number}, in bold")
+        if None in found or not 3 <= len(found) <= 4:
+            problems.append(f"{cell.id}: not three or four options, each with its reason")
+        elif sorted(option["verdict"] for option in found)[-2:] != ["No", "Right"]:
+            problems.append(f"{cell.id}: not exactly one option is right")
+        elif len({option["text"] for option in found}) < len(found):
+            problems.append(f"{cell.id}: two options are the same")
     return problems
 
 
@@ -195,4 +225,4 @@ EXECUTED = [
     figures_have_alt_text,
     figures_are_light,
 ]
-LESSON = [opens_and_closes, short_cells]
+LESSON = [opens_and_closes, asks_questions, short_cells]

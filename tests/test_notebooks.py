@@ -79,6 +79,11 @@ One sentence.
 **Prerequisites:** none.
 
 **Time:** 10 minutes to read. It needs no T4."""
+QUESTION = """**{}. How much is 2 + 2?**
+
+<details><summary>3</summary>No. That is one less than the sum.</details>
+<details><summary>4</summary>Right. Two and two more are four.</details>
+<details><summary>22</summary>No. That writes the digits side by side.</details>"""
 CLOSING = """## Where you stand
 
 **You can now**
@@ -100,6 +105,9 @@ def small_notebook():
     cells[-1].outputs = [v4.new_output("display_data", {"image/png": PIXEL})]
     alt = "A grid of numbers with one window outlined."
     cells[-1].metadata["mystnb"] = {"image": {"alt": alt}}
+    cells.append(v4.new_markdown_cell("## Check yourself", id="quiz"))
+    for number in (1, 2, 3):
+        cells.append(v4.new_markdown_cell(QUESTION.format(number), id=f"quiz-{number}"))
     cells.append(v4.new_markdown_cell(CLOSING, id="end"))
     notebook = v4.new_notebook(cells=cells)
     for count, cell in enumerate(notebooks.code_cells(notebook), start=1):
@@ -151,6 +159,13 @@ BREAKERS = [
     (rules.opens_and_closes, change("title", source=OPENING.replace("10 minutes", "A while"))),
     (rules.opens_and_closes, change("end", source=CLOSING.replace("exercises", "exercise"))),
     (rules.opens_and_closes, change("end", source="# Another title\n\n" + CLOSING)),
+    (rules.asks_questions, lambda nb: nb.cells.remove(cell(nb, "quiz-3"))),
+    (rules.asks_questions, change("quiz-2", source=QUESTION.format(3))),
+    (rules.asks_questions, change("quiz-2", source=QUESTION.format(2).replace("Right", "No"))),
+    (rules.asks_questions, change("quiz-2", source=QUESTION.format(2).replace("No", "Right"))),
+    (rules.asks_questions, change("quiz-2", source=QUESTION.format(2).replace("22", "3"))),
+    (rules.asks_questions, change("quiz-2", source=QUESTION.format(2).split("Right")[0])),
+    (rules.asks_questions, lambda nb: nb.cells.append(nb.cells.pop(2))),
     (rules.short_cells, lambda nb: [c.update(source="x = 1\n" * 9) for c in nb.cells[1:-1]]),
     (
         rules.short_cells,

@@ -1,14 +1,21 @@
 """The course's own programs: clear failures, equal bytes, style and types."""
 
+import datetime
+import json
 import os
+import re
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import matplotlib.font_manager
 import pytest
 from nbformat import v4
+from sphinx.errors import ExtensionError
 
-from tools import notebooks, run
+from tools import epub, notebooks, pdf, run, serve
+from tools.course_site import mathml
 from tools.errors import CourseError
 
 
@@ -105,3 +112,79 @@ def test_a_truncated_notebook_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(CourseError, match="small.ipynb"):
         notebooks.read(path)
+
+
+def test_every_lesson_says_when_its_present_code_last_ran():
+    runs = json.loads(run.VERIFIED.read_text(encoding="utf-8"))
+    assert list(runs) == [path.stem for path in notebooks.lessons()]
+    for path in notebooks.lessons():
+        known = runs[path.stem]
+        assert known["code_sha256"] == notebooks.code_hash(notebooks.read(path)), (
+            f"make run: {path}"
+        )
+        assert datetime.date(2026, 1, 1) < datetime.date.fromisoformat(known["date"])
+        assert known["seconds"] > 0 and set(known["versions"]) == set(run.versions())
+
+
+def test_a_run_is_recorded_only_if_it_is_news(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "VERIFIED", tmp_path / "verified.json")
+    [path] = notebooks.select([str(notebooks.lessons()[0])])
+    run.record(path, 12.4)
+    first = run.VERIFIED.read_text(encoding="utf-8")
+    assert json.loads(first)[path.stem]["seconds"] == 12
+    run.record(path, 99)
+    assert run.VERIFIED.read_text(encoding="utf-8") == first
+    run.record(path, 99, fresh=True)
+    assert json.loads(run.VERIFIED.read_text(encoding="utf-8"))[path.stem]["seconds"] == 99
+
+
+def test_formulas_become_mathml():
+    formula = mathml.to_mathml(r"\frac{a_1}{\sqrt{b}} \le \sum_{i=1}^{n} x_i^2", "block")
+    assert formula.startswith("<math") and 'display="block"' in formula
+    for element in ("mfrac", "msqrt", "munderover", "msubsup", "msub"):
+        assert f"<{element}>" in formula
+
+
+@pytest.mark.parametrize("formula", [r"\unknown{x}", r"\frac{x", "x_", r"\left( x"])
+def test_a_broken_formula_stops_the_build(formula):
+    with pytest.raises(ExtensionError, match="writing the formula"):
+        mathml.to_mathml(formula, "inline")
+
+
+def test_ebook_declares_the_pages_with_formulas(tmp_path):
+    items = [f'<item id="{n}" href="{n}.xhtml" media-type="application/xhtml+xml" />' for n in "ab"]
+    with zipfile.ZipFile(tmp_path / "old.epub", "w") as file:
+        file.writestr("mimetype", "application/epub+zip")
+        file.writestr("content.opf", "".join(items))
+        file.writestr("a.xhtml", "<math/>")
+        file.writestr("b.xhtml", "<p/>")
+    assert epub.declare_mathml(tmp_path / "old.epub", tmp_path / "new.epub") == 1
+    with zipfile.ZipFile(tmp_path / "new.epub") as file:
+        assert file.namelist() == ["mimetype", "content.opf", "a.xhtml", "b.xhtml"]
+        manifest = file.read("content.opf").decode()
+    assert re.findall(r'href="(\w)\.xhtml"[^>]*properties="mathml"', manifest) == ["a"]
+
+
+def test_pdf_follows_the_table_of_contents():
+    pages = list(pdf.pages())
+    assert pages[0] == ("index", 0)
+    at = pages.index(("notebooks/02_padding_and_stride", 0))
+    assert pages[at + 1] == ("exercises/02_padding_and_stride/02_padding_and_stride", 1)
+
+
+def test_serving_without_a_book_says_how_to_build_one(tmp_path):
+    with pytest.raises(CourseError, match="make book"), serve.serving(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check-jsonschema --builtin-schema vendor.github-workflows", "zizmor --offline --quiet"],
+)
+def test_workflow_files_are_right(command):
+    name, *options = command.split()
+    files = sorted((notebooks.ROOT / ".github" / "workflows").glob("*.yml"))
+    assert len(files) == 2
+    checker = Path(sys.executable).with_name(name)
+    result = subprocess.run([checker, *options, *files], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr

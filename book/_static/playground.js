@@ -194,7 +194,7 @@
       this.playButton = button("Play", () => (this.timer ? this.stop() : this.play()));
       this.stepButtons = [button("Back", () => this.step(-1)), button("Step", () => this.step(1))];
       this.text = element("textarea", {
-        rows: 4, spellcheck: "false", "aria-label": "Input numbers, one row in each line", oninput: () => this.typeInput(),
+        rows: 3, spellcheck: "false", id: `${this.id}-text`, oninput: () => this.typeInput(),
       });
       this.link = element("a", { class: "pg-link" }, this.page ? "Link to this state" : "Open in the playground");
 
@@ -207,7 +207,8 @@
             choice("example", "Example", examples),
             choice("operation", "Operation", OPERATIONS),
             field("rows"), field("columns"), field("kernelRows"), field("kernelColumns"), field("stride"),
-            choice("padding", "Padding", PADDINGS), amount, field("dilation"))),
+            choice("padding", "Padding", PADDINGS), amount, field("dilation")),
+          element("label", { for: this.text.id }, "Input numbers, one row in each line"), this.text),
         element("div", { class: "pg-steps" }, ...this.stepButtons, this.playButton,
           button("New numbers", () => this.shuffle()), this.link),
         this.problem,
@@ -216,7 +217,6 @@
           (this.kernelFigure = element("figure", {}, element("figcaption", {}, "Kernel"), this.kernelGrid)),
           element("figure", {}, element("figcaption", {}, "Output"), this.outputGrid)),
         this.paper, this.sizes,
-        element("details", {}, element("summary", {}, "Type the input"), this.text),
         element("details", {}, element("summary", {}, "All outputs as text"), this.words)
       );
       this.root.addEventListener("focusout", () => this.quiet(false));

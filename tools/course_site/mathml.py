@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from xml.etree.ElementTree import Element, fromstring
+
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.writers.html5 import HTML5Translator
+
+# How many parts these elements have: the converter lets a formula through that lacks some.
+PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "munder": 2, "mover": 2, "munderover": 3}
 
 
 def to_mathml(latex: str, display: str) -> str:
@@ -20,9 +25,16 @@ def to_mathml(latex: str, display: str) -> str:
     except Exception as error:  # each kind of mistake has a class of its own
         reason = f"{type(error).__name__} {error}".strip()
         raise ExtensionError(f"writing the formula {latex!r} as MathML: {reason}") from error
-    if "\\" in mathml:
-        raise ExtensionError(f"writing the formula {latex!r} as MathML: an unknown command")
+    parts = list(fromstring(mathml).iter())
+    short = [part.tag for part in parts if len(part) != PARTS.get(_name(part), len(part))]
+    if short or any("\\" in (part.text or "") for part in parts):
+        raise ExtensionError(f"writing the formula {latex!r} as MathML: unknown or not complete")
     return mathml
+
+
+def _name(element: Element) -> str:
+    """Return the name of an element without its namespace."""
+    return element.tag.rpartition("}")[2]
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:

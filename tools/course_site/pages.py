@@ -11,6 +11,7 @@ from typing import Any
 
 import imagesize
 from sphinx.application import Sphinx
+from sphinx.builders._epub_base import MEDIA_TYPES
 from sphinx.errors import ExtensionError
 
 FITS = 80  # letters of code that the text column holds on a wide screen
@@ -114,12 +115,20 @@ def finish(
             context[tree] = levelled
     for kind in ("css_files", "script_files"):
         context[kind] = [f for f in context[kind] if used(str(getattr(f, "filename", f)), body)]
+    if app.builder.name == "epub":  # no scripts; and MyST-NB copies its style to websites only
+        context["script_files"] = []
+        context["css_files"] = [f for f in context["css_files"] if "mystnb" not in str(f.filename)]
     if not context.get("body"):
         return
     sources = {name: str(Path(app.srcdir, path)) for path, name in app.builder.images.items()}
     body = reachable_code(with_sizes(body, sources))
+    # Roles that docutils gives to a bibliography, and that browsers and readers refuse.
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-    if pagename.startswith(("notebooks/", "exercises/")):
+    body = body.replace(' role="doc-biblioentry"', "")
+    if app.builder.name == "epub":  # a summary may hold words, and no paragraphs
+        titles = r'<p class="collapsed admonition-title">(.*?)</p>\s*<p class="expanded.*?</p>'
+        body = re.sub(titles, r"\1", body)
+    if app.builder.name == "html" and pagename.startswith(("notebooks/", "exercises/")):
         run = verified(Path(app.srcdir)).get(pagename.removeprefix("notebooks/"))
         line = header(pagename, app.config.course_repository, context["content_root"], run)
         body = body.replace("</h1>", f"</h1>\n{line}", 1)
@@ -129,3 +138,4 @@ def finish(
 def setup(app: Sphinx) -> None:
     """Register with Sphinx, after the themes and extensions have added their files."""
     app.connect("html-page-context", finish, priority=900)
+    MEDIA_TYPES[".woff2"] = "font/woff2"  # so that an e-book gets the font of the formulas
