@@ -78,7 +78,7 @@ serve: setup ## serve the built book on 127.0.0.1 (PORT=8000)
 	$(PY) -m tools.serve $(PORT)
 
 links: setup ## ask every address that the book links to (needs the internet)
-	.venv/bin/jupyter-book build . --builder linkcheck
+	.venv/bin/jupyter-book build . --builder linkcheck --path-output _build/links
 
 lighthouse: setup ## measure five pages of the built book with Lighthouse (needs Node.js)
 	$(PY) -m tools.lighthouse
