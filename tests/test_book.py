@@ -152,6 +152,19 @@ def test_one_setting_comes_before_the_git_remote(tmp_path, monkeypatch):
     assert course_site.repository(Path(tmp_path)) == "https://github.com/other/course"
 
 
+@pytest.mark.parametrize(
+    ("setting", "repository", "address"),
+    [
+        ("", "https://github.com/Owner/name", "https://owner.github.io/name/"),
+        ("https://course.example.org", "https://github.com/o/n", "https://course.example.org/"),
+        ("", "", ""),
+    ],
+)
+def test_the_site_knows_where_it_will_be(monkeypatch, setting, repository, address):
+    monkeypatch.setenv("COURSE_SITE", setting)
+    assert course_site.site_address(repository) == address
+
+
 def test_cited_papers_are_in_the_bibliography():
     known = set(re.findall(r"@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text()))
     for page in PAGES:

@@ -501,6 +501,27 @@ def test_network_agrees_with_keras_on_a_hundred_digits(visit, record_property):
     assert np.mean(np.array(answers) == labels) > 0.95
 
 
+REDRAW = """() => {
+  const layers = Network.load(NetworkData), pictures = Network.bytes(NetworkData.images);
+  return NetworkData.labels.map((_, i) => {
+    const drawing = new ImageData(280, 280);  // in the pad's upper right, at half its size
+    for (let r = 0; r < 140; r += 1) {
+      for (let c = 0; c < 140; c += 1) {
+        const pixel = 784 * i + 28 * Math.floor(r / 5) + Math.floor(c / 5);
+        drawing.data[(r * 280 + c + 140) * 4 + 3] = pictures[pixel];
+      }
+    }
+    const answer = Network.forward(layers, Network.prepare(drawing)).at(-1).values;
+    return answer.indexOf(Math.max(...answer));
+  });
+}"""
+
+
+def test_a_drawing_is_placed_where_mnist_places_its_digits(visit):
+    answers = visit("book/live_network.html").evaluate(REDRAW)
+    assert np.mean(np.array(answers) == export_network.read()["labels"]) > 0.95
+
+
 def test_network_data_is_of_the_lesson_and_light():
     data = export_network.read()
     assert data["code_sha256"] == export_network.bands.code_hash(export_network.EXPERIMENT), (
