@@ -22,11 +22,12 @@ def pytest_terminal_summary(terminalreporter):
     )
     terminalreporter.write_line(f"{len(mutants)} wrong answers lost their points")
     attacks = sum("test_threat[" in node for node in passed)
-    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "test_grading" in r.nodeid]
-    if skipped:
-        terminalreporter.write_line(str(skipped[0].longrepr[2]))
-    else:
-        terminalreporter.write_line(f"{attacks} attacks on the grader gained nothing")
+    terminalreporter.write_line(f"{attacks} attacks on the grader gained nothing")
+    for report in terminalreporter.stats.get("passed", []):
+        for text in dict(report.user_properties).values():  # what a test has measured
+            terminalreporter.write_line(text)
+    for reason in sorted({str(r.longrepr[2]) for r in terminalreporter.stats.get("skipped", [])}):
+        terminalreporter.write_line(reason)
 
     seconds = defaultdict(float)
     for reports in terminalreporter.stats.values():
