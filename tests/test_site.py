@@ -7,7 +7,6 @@ compressed on 127.0.0.1. Without Chromium these tests are skipped, and say so.
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -19,12 +18,12 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.scoring import functions_of
-from tools import export_network, notebooks
+from tools import browser, export_network, notebooks
 from tools.serve import serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="no Chromium is on the PATH (Debian: apt-get install chromium)"
+    not browser.executable(),
+    reason="the website was not looked at: no Chromium is on the PATH (apt-get install chromium)",
 )
 
 REPOSITORY = "https://github.com/owner/name"
@@ -77,15 +76,8 @@ def site(html):
 
 @pytest.fixture(scope="module")
 def chromium():
-    from playwright.sync_api import sync_playwright
-
-    root = hasattr(os, "getuid") and os.getuid() == 0  # Chromium's sandbox refuses root
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if root else []
-        )
-        yield browser
-        browser.close()
+    with browser.chromium() as started:
+        yield started
 
 
 @pytest.fixture
@@ -208,6 +200,13 @@ def test_pages_can_be_found_and_shared(html):
         assert soup.find("meta", property="og:title")["content"], name
     listed = set(re.findall(r"<loc>([^<]+)</loc>", (html / "sitemap.xml").read_text("utf-8")))
     assert {f"{SITE}{name}" for name in PAGES if name != "search.html"} <= listed
+
+
+def test_every_lesson_opens_on_colab_from_one_page(html):
+    links = soups(html)["book/run.html"].find("article").find_all("a")
+    found = [a["href"] for a in links if "colab.research.google.com/github" in a["href"]]
+    stems = [Path(address).stem for address in found]
+    assert stems == [path.stem for path in notebooks.lessons()]
 
 
 def test_figures_come_late_and_move_nothing(html):

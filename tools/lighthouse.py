@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tools.browser import executable
 from tools.errors import CourseError, run_tool
 from tools.serve import HTML, serving
 
@@ -41,7 +42,7 @@ def measure(address: str) -> dict[str, float]:
     Raises:
         CourseError: Node.js or Chromium is missing, or Lighthouse failed.
     """
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = executable()
     if not shutil.which("npx") or not chromium:
         raise CourseError("measuring pages: Node.js (npx) and Chromium are needed on the PATH.")
     with tempfile.TemporaryDirectory() as folder:

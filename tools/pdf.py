@@ -9,16 +9,15 @@ the file has an outline, and the number on a page counts within its lesson.
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from pypdf import PdfReader, PdfWriter
 
-from tools.errors import CourseError, run_tool
+from tools.browser import chromium
+from tools.errors import run_tool
 from tools.notebooks import ROOT
 from tools.serve import HTML, serving
 
@@ -71,14 +70,9 @@ def print_page(browser: Browser, address: str) -> tuple[str, bytes]:
 
 def main() -> None:
     """Command line of this module."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        raise CourseError("printing the book: no Chromium is on the PATH.")
     writer = PdfWriter()
     parents: dict[int, Any] = {}  # by depth, the latest entry of the outline
-    arguments = ["--no-sandbox"] if os.getuid() == 0 else []  # Chromium's sandbox refuses root
-    with serving(HTML) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+    with serving(HTML) as address, chromium() as browser:
         for name, depth in pages():
             title, pdf = print_page(browser, f"{address}/{name}.html")
             first = len(writer.pages)
@@ -86,7 +80,6 @@ def main() -> None:
             parents[depth] = writer.add_outline_item(
                 title=title, page_number=first, parent=parents.get(depth - 1)
             )
-        browser.close()
     writer.add_metadata({"/Title": "Convolution by Hand"})
     writer.compress_identical_objects()
     writer.write(OUT)

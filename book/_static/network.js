@@ -155,16 +155,6 @@ const Network = (() => {
   );
   const number = (value) => value.toFixed(2).replace("-", "−");
 
-  function element(tag, attributes = {}, ...children) {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else node.setAttribute(name, value);
-    }
-    node.append(...children);
-    return node;
-  }
-
   /* ---- state ---- */
 
   let image = sample(0);
@@ -175,13 +165,13 @@ const Network = (() => {
   /* ---- drawing on the page ---- */
 
   const INK = 280;
-  const pad = element("canvas", { width: INK, height: INK, class: "net-pad", "aria-label": "Draw a digit here with mouse or finger", role: "img" });
+  const pad = makeElement("canvas", { width: INK, height: INK, class: "net-pad", "aria-label": "Draw a digit here with mouse or finger", role: "img" });
   const brush = pad.getContext("2d", { willReadFrequently: true });
-  const input = element("canvas", { width: 28, height: 28, class: "net-input", role: "img", "aria-label": "What the network sees, 28 by 28" });
-  const answer = element("p", { class: "net-answer", "aria-live": "polite" });
-  const bars = element("table", { class: "net-bars" });
-  const inspector = element("div", { class: "net-inspector" });
-  const said = element("p", { class: "net-said", "aria-live": "polite" },
+  const input = makeElement("canvas", { width: 28, height: 28, class: "net-input", role: "img", "aria-label": "What the network sees, 28 by 28" });
+  const answer = makeElement("p", { class: "net-answer", "aria-live": "polite" });
+  const bars = makeElement("table", { class: "net-bars" });
+  const inspector = makeElement("div", { class: "net-inspector" });
+  const said = makeElement("p", { class: "net-said", "aria-live": "polite" },
     "Move over a map, or tab to it and use the arrow keys, to see the window and the kernel that made a unit.");
 
   function stroke(event) {
@@ -230,7 +220,7 @@ const Network = (() => {
 
   /* A canvas of h x w pixels; brightness from 0 to 1. */
   function grey(values, h, w) {
-    const canvas = element("canvas", { width: w, height: h });
+    const canvas = makeElement("canvas", { width: w, height: h });
     const data = new ImageData(w, h);
     for (let i = 0; i < h * w; i += 1) data.data.fill(Math.round(255 * values[i]), 4 * i, 4 * i + 3);
     for (let i = 3; i < data.data.length; i += 4) data.data[i] = 255;
@@ -250,14 +240,14 @@ const Network = (() => {
 
   function build() {
     const digits = Array.from({ length: 10 }, (_, digit) =>
-      element("button", {
+      makeElement("button", {
         type: "button", class: "course-button", "aria-label": `A ${digit} from the test set`,
         onclick: () => { choose(digit * 10 + (nextOf[digit]++ % 10)); },
       }, String(digit)));
     const maps = shown.map(({ layer, index }) => {
       const box = layout(layer.output);
       const rows = Math.ceil(box.c / box.columns);
-      const canvas = element("canvas", {
+      const canvas = makeElement("canvas", {
         class: "net-maps", tabindex: 0, role: "application",
         width: box.columns * (box.w * box.unit + box.gap), height: rows * (box.h * box.unit + box.gap),
         "aria-label": `${NAMES[index]}: ${layer.output.join("×")}. Arrow keys move over the units, page keys over the maps.`,
@@ -266,16 +256,16 @@ const Network = (() => {
         onfocus: () => { if (looked?.index !== index) look({ index, map: 0, row: Math.floor(box.h / 2), column: Math.floor(box.w / 2) }); },
       });
       canvases.set(index, canvas);
-      return element("figure", {}, element("figcaption", {}, `${NAMES[index]}, ${layer.output.join("×")}`), canvas);
+      return makeElement("figure", {}, makeElement("figcaption", {}, `${NAMES[index]}, ${layer.output.join("×")}`), canvas);
     });
     root.classList.add("network");
     root.replaceChildren(
-      element("div", { class: "net-top" },
-        element("div", {}, pad, element("button", { type: "button", class: "course-button", onclick: () => { pad.classList.add("net-drawn"); clear(); } }, "Clear")),
-        element("div", { class: "net-right" }, answer, bars)),
-      element("div", { class: "net-digits", role: "group", "aria-label": "A digit from the test set" }, "From the test set: ", ...digits),
-      element("div", { class: "net-look" }, element("figure", {}, element("figcaption", {}, "What the network sees"), input),
-        element("div", {}, said, inspector)),
+      makeElement("div", { class: "net-top" },
+        makeElement("div", {}, pad, makeElement("button", { type: "button", class: "course-button", onclick: () => { pad.classList.add("net-drawn"); clear(); } }, "Clear")),
+        makeElement("div", { class: "net-right" }, answer, bars)),
+      makeElement("div", { class: "net-digits", role: "group", "aria-label": "A digit from the test set" }, "From the test set: ", ...digits),
+      makeElement("div", { class: "net-look" }, makeElement("figure", {}, makeElement("figcaption", {}, "What the network sees"), input),
+        makeElement("div", {}, said, inspector)),
       ...maps);
   }
 
@@ -310,12 +300,12 @@ const Network = (() => {
       ? "Draw a digit, or take one from the test set."
       : `The network answers ${best}, with probability ${probabilities[best].toFixed(3)}.`;
     bars.replaceChildren(
-      element("caption", {}, "Probability of each digit"),
+      makeElement("caption", {}, "Probability of each digit"),
       ...Array.from(probabilities, (p, digit) =>
-        element("tr", digit === best && !blank ? { class: "net-best" } : {},
-          element("th", { scope: "row" }, String(digit)),
-          element("td", {}, element("span", { class: "net-bar", style: `width:${(100 * p).toFixed(1)}%` })),
-          element("td", {}, p.toFixed(3)))));
+        makeElement("tr", digit === best && !blank ? { class: "net-best" } : {},
+          makeElement("th", { scope: "row" }, String(digit)),
+          makeElement("td", {}, makeElement("span", { class: "net-bar", style: `width:${(100 * p).toFixed(1)}%` })),
+          makeElement("td", {}, p.toFixed(3)))));
     for (const { index } of shown) drawMaps(index);
     drawInput();
     if (looked) inspect();
@@ -413,7 +403,7 @@ const Network = (() => {
     const [h, w] = [grids[0].length, grids[0][0].length];
     const columns = h === 1 ? 16 : Math.min(grids.length, 16);
     const unit = grids.length === 1 ? 24 : h === 1 ? 12 : 6;
-    const canvas = element("canvas", {
+    const canvas = makeElement("canvas", {
       width: columns * (w * unit + 2), height: Math.ceil(grids.length / columns) * (h * unit + 2), class: "net-tiles", role: "img", "aria-label": caption,
     });
     const context = canvas.getContext("2d");
@@ -423,7 +413,7 @@ const Network = (() => {
           context.fillStyle = colour(value);
           context.fillRect((k % columns) * (w * unit + 2) + j * unit, Math.floor(k / columns) * (h * unit + 2) + i * unit, unit, unit);
         })));
-    return element("figure", {}, element("figcaption", {}, caption), canvas);
+    return makeElement("figure", {}, makeElement("figcaption", {}, caption), canvas);
   }
 
   function inspect() {

@@ -137,16 +137,6 @@
 
   let made = 0;
 
-  function element(tag, attributes = {}, ...children) {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else if (value !== false && value !== undefined) node.setAttribute(name, value === true ? "" : value);
-    }
-    node.append(...children);
-    return node;
-  }
-
   class Playground {
     constructor(root, { setting, example, page }) {
       Object.assign(this, { root, setting, example, page, at: 0, timer: null, id: `pg${++made}` });
@@ -161,17 +151,17 @@
       const labelled = (name, label, control) => {
         this.fields[name] = control;
         control.id = `${this.id}-${name}`;
-        return element("div", {}, element("label", { for: control.id }, label), control);
+        return makeElement("div", {}, makeElement("label", { for: control.id }, label), control);
       };
       const field = (name) =>
         labelled(name, LABELS[name],
-          element("input", {
+          makeElement("input", {
             type: "number", min: LIMITS[name][0], max: LIMITS[name][1], step: 1, inputmode: "numeric",
             oninput: () => this.change(),
           }));
       const choice = (name, label, options) => {
-        const select = element("select", { onchange: () => this.change(name) });
-        for (const [value, text] of Object.entries(options)) select.append(element("option", { value }, text));
+        const select = makeElement("select", { onchange: () => this.change(name) });
+        for (const [value, text] of Object.entries(options)) select.append(makeElement("option", { value }, text));
         return labelled(name, label, select);
       };
       this.fields = {};
@@ -180,44 +170,44 @@
       const amount = field("amount");
       this.amountField = amount;
       const button = (text, action, more = {}) =>
-        element("button", { type: "button", class: "course-button", onclick: action, ...more }, text);
+        makeElement("button", { type: "button", class: "course-button", onclick: action, ...more }, text);
 
-      this.inputGrid = element("div", { class: "pg-grid pg-input", role: "img" });
-      this.kernelGrid = element("div", { class: "pg-grid pg-kernel", role: "group", "aria-label": "Kernel weights" });
-      this.outputGrid = element("div", {
+      this.inputGrid = makeElement("div", { class: "pg-grid pg-input", role: "img" });
+      this.kernelGrid = makeElement("div", { class: "pg-grid pg-kernel", role: "group", "aria-label": "Kernel weights" });
+      this.outputGrid = makeElement("div", {
         class: "pg-grid pg-output", role: "grid", "aria-label": "Output", onkeydown: (event) => this.move(event),
       });
-      this.paper = element("p", { class: "pg-paper" });
-      this.sizes = element("p", { class: "pg-sizes" });
-      this.problem = element("p", { class: "pg-problem", role: "alert" });
-      this.words = element("pre", { class: "pg-words", tabindex: 0, "aria-label": "All outputs as text" });
+      this.paper = makeElement("p", { class: "pg-paper" });
+      this.sizes = makeElement("p", { class: "pg-sizes" });
+      this.problem = makeElement("p", { class: "pg-problem", role: "alert" });
+      this.words = makeElement("pre", { class: "pg-words", tabindex: 0, "aria-label": "All outputs as text" });
       this.playButton = button("Play", () => (this.timer ? this.stop() : this.play()));
       this.stepButtons = [button("Back", () => this.step(-1)), button("Step", () => this.step(1))];
-      this.text = element("textarea", {
+      this.text = makeElement("textarea", {
         rows: 3, spellcheck: "false", id: `${this.id}-text`, oninput: () => this.typeInput(),
       });
-      this.link = element("a", { class: "pg-link" }, this.page ? "Link to this state" : "Open in the playground");
+      this.link = makeElement("a", { class: "pg-link" }, this.page ? "Link to this state" : "Open in the playground");
 
       this.root.setAttribute("role", "group");
       this.root.setAttribute("aria-label", "Convolution playground");
       this.root.replaceChildren(
-        element("details", { class: "pg-box", ...(this.page ? { open: true } : {}) },
-          element("summary", {}, "Settings"),
-          element("div", { class: "pg-settings" },
+        makeElement("details", { class: "pg-box", ...(this.page ? { open: true } : {}) },
+          makeElement("summary", {}, "Settings"),
+          makeElement("div", { class: "pg-settings" },
             choice("example", "Example", examples),
             choice("operation", "Operation", OPERATIONS),
             field("rows"), field("columns"), field("kernelRows"), field("kernelColumns"), field("stride"),
             choice("padding", "Padding", PADDINGS), amount, field("dilation")),
-          element("label", { for: this.text.id }, "Input numbers, one row in each line"), this.text),
-        element("div", { class: "pg-steps" }, ...this.stepButtons, this.playButton,
+          makeElement("label", { for: this.text.id }, "Input numbers, one row in each line"), this.text),
+        makeElement("div", { class: "pg-steps" }, ...this.stepButtons, this.playButton,
           button("New numbers", () => this.shuffle()), this.link),
         this.problem,
-        element("div", { class: "pg-stage" },
-          element("figure", {}, element("figcaption", {}, "Input"), this.inputGrid),
-          (this.kernelFigure = element("figure", {}, element("figcaption", {}, "Kernel"), this.kernelGrid)),
-          element("figure", {}, element("figcaption", {}, "Output"), this.outputGrid)),
+        makeElement("div", { class: "pg-stage" },
+          makeElement("figure", {}, makeElement("figcaption", {}, "Input"), this.inputGrid),
+          (this.kernelFigure = makeElement("figure", {}, makeElement("figcaption", {}, "Kernel"), this.kernelGrid)),
+          makeElement("figure", {}, makeElement("figcaption", {}, "Output"), this.outputGrid)),
         this.paper, this.sizes,
-        element("details", {}, element("summary", {}, "All outputs as text"), this.words)
+        makeElement("details", {}, makeElement("summary", {}, "All outputs as text"), this.words)
       );
       this.root.addEventListener("focusout", () => this.quiet(false));
     }
@@ -243,7 +233,7 @@
       this.kernelGrid.replaceChildren(
         ...kernel.flatMap((row, r) =>
           row.map((weight, c) =>
-            element("input", {
+            makeElement("input", {
               type: "text", inputmode: "decimal", value: String(weight), "aria-label": `Weight row ${r}, column ${c}`,
               oninput: () => this.change(),
             })))
@@ -359,7 +349,7 @@
       this.drawOutput();
       const lines = [sizeLine("columns", columns)];
       if (!flat) lines.unshift(sizeLine("rows", rows));
-      this.sizes.replaceChildren(element("b", {}, "Size "), ...lines.flatMap((line) => [element("br"), line]));
+      this.sizes.replaceChildren(makeElement("b", {}, "Size "), ...lines.flatMap((line) => [makeElement("br"), line]));
       this.words.textContent = this.all.map((output) => onPaper(output, this.setting.operation, flat)).join("\n");
       this.select(this.at);
     }
@@ -386,7 +376,7 @@
         for (let c = -columns.before; c < columns.n + columns.after; c += 1) {
           const value = input[r]?.[c];
           const padded = value === undefined;
-          const cell = element("span", { class: padded ? "pg-cell pg-padded" : "pg-cell" }, padded ? padding : show(value));
+          const cell = makeElement("span", { class: padded ? "pg-cell pg-padded" : "pg-cell" }, padded ? padding : show(value));
           this.inputCells.set(`${r},${c}`, cell);
           cells.push(cell);
         }
@@ -404,10 +394,10 @@
       this.outputCells = [];
       this.outputGrid.replaceChildren(
         ...outputs.map((row) =>
-          element("div", { role: "row", class: "pg-row" },
+          makeElement("div", { role: "row", class: "pg-row" },
             ...row.map((output) => {
               const index = this.outputCells.length;
-              const cell = element("span", {
+              const cell = makeElement("span", {
                 class: "pg-cell", role: "gridcell", tabindex: -1,
                 onpointerenter: () => { this.stop(); this.select(index); },
                 onclick: () => { this.stop(); this.select(index); },
@@ -512,7 +502,7 @@
       const found = fromHash(new URL(link.href).hash);
       const paragraph = link.closest("p");
       if (!found || !paragraph) continue;
-      const root = element("div", { class: "playground" });
+      const root = makeElement("div", { class: "playground" });
       paragraph.after(root);
       new Playground(root, { ...found, page: false });
     }

@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.builders._epub_base import MEDIA_TYPES
 from sphinx.errors import ExtensionError
 
+COLAB_LIST = '<div class="course-colab"></div>'  # a page's place for links to all lessons
 FITS = 80  # letters of code that the text column holds on a wide screen
 COLAB = "https://colab.research.google.com/github/"
 # Scripts and styles that only some pages use, and what (as a pattern) those pages contain.
@@ -25,6 +26,7 @@ ONLY_WITH = {
     "sphinx_highlight.js": 'id="search-results"',
     "doctools.js": 'id="search-results"',
     "search_offline.js": 'id="search-results"',
+    "dom.js": rf'{PLAYGROUND}|id="network"',
     "convolution.js": PLAYGROUND,
     "playground.js": PLAYGROUND,
     "network_data.js": 'id="network"',
@@ -75,6 +77,19 @@ def verified(source: Path) -> dict[str, dict[str, Any]]:
     return runs
 
 
+def colab_list(titles: dict[str, Any], repository: str) -> str:
+    """Return a list that opens each lesson on Colab; "" where the repository is not known."""
+    if not repository:
+        return ""
+    place = COLAB + repository.removeprefix("https://github.com/")
+    items = [
+        f'<li><a href="{place}/{name}.ipynb">{html.escape(title.astext())}</a></li>'
+        for name, title in sorted(titles.items())
+        if name.startswith("notebooks/")
+    ]
+    return f"<ul>{''.join(items)}</ul>"
+
+
 def header(pagename: str, repository: str, root: str, run: dict[str, Any] | None) -> str:
     """Return the line below the title of a notebook: Colab, the file, and when it last ran.
 
@@ -101,38 +116,54 @@ def header(pagename: str, repository: str, root: str, run: dict[str, Any] | None
     return f'<p class="course-header">{" ".join(parts)}</p>'
 
 
-def finish(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
-    """Make one page light, and give a notebook its header."""
-    if "css_files" not in context:  # not an HTML page
-        return
-    body = context.get("body", "") if templatename != "search.html" else 'id="search-results"'
-    # Sphinx's captions claim to be headings and do not say of which level.
-    for tree in ("furo_navigation_tree", "body"):
-        if isinstance(context.get(tree), str):
-            levelled = context[tree].replace('role="heading"', 'role="heading" aria-level="2"')
-            context[tree] = levelled
+def mended(body: str) -> str:
+    """Return ``body`` without the roles of docutils that browsers and e-readers refuse."""
+    for wrong, right in (
+        ('role="heading"', 'role="heading" aria-level="2"'),  # a caption, of no level
+        ('<div role="list" class="citation-list">', '<div class="citation-list">'),
+        (' role="doc-biblioentry"', ""),
+    ):
+        body = body.replace(wrong, right)
+    return body
+
+
+def keep_what_is_used(app: Sphinx, context: dict[str, Any], body: str) -> None:
+    """Take from a page the scripts and styles that it has no use for."""
     for kind in ("css_files", "script_files"):
         context[kind] = [f for f in context[kind] if used(str(getattr(f, "filename", f)), body)]
     if app.builder.name == "epub":  # no scripts; and MyST-NB copies its style to websites only
         context["script_files"] = []
         context["css_files"] = [f for f in context["css_files"] if "mystnb" not in str(f.filename)]
-    if not context.get("body"):
-        return
+
+
+def finished_body(app: Sphinx, pagename: str, body: str, root: str) -> str:
+    """Return the text of a page as it is written; ``root`` leads to the top of the site."""
+    repository = app.config.course_repository
     sources = {name: str(Path(app.srcdir, path)) for path, name in app.builder.images.items()}
-    body = reachable_code(with_sizes(body, sources))
-    # Roles that docutils gives to a bibliography, and that browsers and readers refuse.
-    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-    body = body.replace(' role="doc-biblioentry"', "")
+    body = mended(reachable_code(with_sizes(body, sources)))
+    body = body.replace(COLAB_LIST, colab_list(app.env.titles, repository))
     if app.builder.name == "epub":  # a summary may hold words, and no paragraphs
         titles = r'<p class="collapsed admonition-title">(.*?)</p>\s*<p class="expanded.*?</p>'
-        body = re.sub(titles, r"\1", body)
-    if app.builder.name == "html" and pagename.startswith(("notebooks/", "exercises/")):
+        return re.sub(titles, r"\1", body)
+    if pagename.startswith(("notebooks/", "exercises/")):
         run = verified(Path(app.srcdir)).get(pagename.removeprefix("notebooks/"))
-        line = header(pagename, app.config.course_repository, context["content_root"], run)
+        line = header(pagename, repository, root, run)
         body = body.replace("</h1>", f"</h1>\n{line}", 1)
-    context["body"] = body
+    return body
+
+
+def finish(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Make one page light, and finish its text."""
+    if "css_files" not in context:  # not an HTML page
+        return
+    body = context.get("body") or ""
+    keep_what_is_used(app, context, 'id="search-results"' if pagename == "search" else body)
+    if "furo_navigation_tree" in context:
+        context["furo_navigation_tree"] = mended(context["furo_navigation_tree"])
+    if body:
+        context["body"] = finished_body(app, pagename, body, context["content_root"])
 
 
 def setup(app: Sphinx) -> None:
