@@ -34,7 +34,7 @@ const Convolution = (() => {
       throw new Impossible(
         `The window spans ${cells(span)}, but the input has ${cells(n)}` +
           (before + after ? ` and ${before + after} of padding` : "") +
-          ". No window fits: take a larger input, a smaller kernel or dilation, or more padding."
+          ". No window fits: take a larger input, a smaller kernel or dilation, or more padding.",
       );
     }
     const count = Math.floor(free / stride) + 1;
@@ -46,11 +46,13 @@ const Convolution = (() => {
     if (padding !== "valid" && padding !== "same") {
       throw new Impossible(
         "Pooling has two paddings, valid and same. An added cell takes no part in a maximum or a " +
-          "mean, so a window that sees only added cells would have no answer."
+          "mean, so a window that sees only added cells would have no answer.",
       );
     }
     if (dilation !== 1) {
-      throw new Impossible("A pooling layer has no dilation. Set it to 1, or choose the convolution.");
+      throw new Impossible(
+        "A pooling layer has no dilation. Set it to 1, or choose the convolution.",
+      );
     }
   }
 
@@ -64,7 +66,7 @@ const Convolution = (() => {
         const c = column * stride - columns.before + j * dilation;
         const value = input[r]?.[c];
         terms.push({ row: r, column: c, weight, value: value ?? 0, padded: value === undefined });
-      })
+      }),
     );
     const real = terms.filter((term) => !term.padded).map((term) => term.value);
     const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -88,10 +90,16 @@ const Convolution = (() => {
     refuse(setting);
     const { input, kernel, padding } = setting;
     const flat = input.length === 1 && kernel.length === 1;
-    const rows = places(input.length, kernel.length, flat ? { ...setting, padding: "valid" } : setting);
+    const rows = places(
+      input.length,
+      kernel.length,
+      flat ? { ...setting, padding: "valid" } : setting,
+    );
     const columns = places(input[0].length, kernel[0].length, setting);
     const outputs = Array.from({ length: rows.count }, (_, row) =>
-      Array.from({ length: columns.count }, (_, column) => look(setting, rows, columns, row, column))
+      Array.from({ length: columns.count }, (_, column) =>
+        look(setting, rows, columns, row, column),
+      ),
     );
     return { rows, columns, outputs, flat, padding };
   }

@@ -16,13 +16,17 @@ const Network = (() => {
     return data.layers.map((layer) =>
       layer.kernel
         ? { ...layer, weights: take(size(layer.kernel)), bias: take(layer.kernel.at(-1)) }
-        : layer
+        : layer,
     );
   }
 
   /* Arrays are in Keras's order: a map of shape [h, w, c] has its channels last. */
   const OPERATIONS = {
-    Conv2D({ kernel: [kh, kw, inputs, filters], weights, bias, output: [h, w] }, values, [, width]) {
+    Conv2D(
+      { kernel: [kh, kw, inputs, filters], weights, bias, output: [h, w] },
+      values,
+      [, width],
+    ) {
       const sums = new Float32Array(h * w * filters);
       for (let r = 0; r < h; r += 1) {
         for (let c = 0; c < w; c += 1) {
@@ -143,15 +147,20 @@ const Network = (() => {
 
   const layers = Network.load(NetworkData);
   const pictures = Network.bytes(NetworkData.images);
-  const sample = (index) => Float32Array.from(pictures.subarray(784 * index, 784 * (index + 1)), (byte) => byte / 255);
-  const shown = layers.map((layer, index) => ({ layer, index })).filter(({ layer }) => layer.kind !== "Flatten");
+  const sample = (index) =>
+    Float32Array.from(pictures.subarray(784 * index, 784 * (index + 1)), (byte) => byte / 255);
+  const shown = layers
+    .map((layer, index) => ({ layer, index }))
+    .filter(({ layer }) => layer.kind !== "Flatten");
   const counts = {};
   const NAMES = Object.fromEntries(
     shown.map(({ layer, index }) => {
-      const word = { Conv2D: "convolution", MaxPooling2D: "max pooling", Dense: "dense layer" }[layer.kind];
+      const word = { Conv2D: "convolution", MaxPooling2D: "max pooling", Dense: "dense layer" }[
+        layer.kind
+      ];
       counts[word] = (counts[word] ?? 0) + 1;
       return [index, layer.activation === "softmax" ? "answer" : `${word} ${counts[word]}`];
-    })
+    }),
   );
   const number = (value) => value.toFixed(2).replace("-", "−");
 
@@ -165,18 +174,35 @@ const Network = (() => {
   /* ---- drawing on the page ---- */
 
   const INK = 280;
-  const pad = makeElement("canvas", { width: INK, height: INK, class: "net-pad", "aria-label": "Draw a digit here with mouse or finger", role: "img" });
+  const pad = makeElement("canvas", {
+    width: INK,
+    height: INK,
+    class: "net-pad",
+    "aria-label": "Draw a digit here with mouse or finger",
+    role: "img",
+  });
   const brush = pad.getContext("2d", { willReadFrequently: true });
-  const input = makeElement("canvas", { width: 28, height: 28, class: "net-input", role: "img", "aria-label": "What the network sees, 28 by 28" });
+  const input = makeElement("canvas", {
+    width: 28,
+    height: 28,
+    class: "net-input",
+    role: "img",
+    "aria-label": "What the network sees, 28 by 28",
+  });
   const answer = makeElement("p", { class: "net-answer", "aria-live": "polite" });
   const bars = makeElement("table", { class: "net-bars" });
   const inspector = makeElement("div", { class: "net-inspector" });
-  const said = makeElement("p", { class: "net-said", "aria-live": "polite" },
-    "Move over a map, or tab to it and use the arrow keys, to see the window and the kernel that made a unit.");
+  const said = makeElement(
+    "p",
+    { class: "net-said", "aria-live": "polite" },
+    "Move over a map, or tab to it and use the arrow keys, to see the window and the kernel that made a unit.",
+  );
 
   function stroke(event) {
     const box = pad.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((d) => (d * INK) / box.width);
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top].map(
+      (d) => (d * INK) / box.width,
+    );
     brush.lineTo(x, y);
     brush.stroke();
     image = Network.prepare(brush.getImageData(0, 0, INK, INK));
@@ -186,7 +212,12 @@ const Network = (() => {
     if (!pad.classList.contains("net-drawn")) clear();
     pad.classList.add("net-drawn");
     pad.setPointerCapture(event.pointerId);
-    Object.assign(brush, { lineWidth: 22, lineCap: "round", lineJoin: "round", strokeStyle: "#fff" });
+    Object.assign(brush, {
+      lineWidth: 22,
+      lineCap: "round",
+      lineJoin: "round",
+      strokeStyle: "#fff",
+    });
     brush.beginPath();
     stroke(event);
     stroke(event);
@@ -199,7 +230,10 @@ const Network = (() => {
   function soon() {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; update(); });
+    requestAnimationFrame(() => {
+      waiting = false;
+      update();
+    });
   }
 
   function clear() {
@@ -222,7 +256,8 @@ const Network = (() => {
   function grey(values, h, w) {
     const canvas = makeElement("canvas", { width: w, height: h });
     const data = new ImageData(w, h);
-    for (let i = 0; i < h * w; i += 1) data.data.fill(Math.round(255 * values[i]), 4 * i, 4 * i + 3);
+    for (let i = 0; i < h * w; i += 1)
+      data.data.fill(Math.round(255 * values[i]), 4 * i, 4 * i + 3);
     for (let i = 3; i < data.data.length; i += 4) data.data[i] = 255;
     canvas.getContext("2d").putImageData(data, 0, 0);
     return canvas;
@@ -240,33 +275,83 @@ const Network = (() => {
 
   function build() {
     const digits = Array.from({ length: 10 }, (_, digit) =>
-      makeElement("button", {
-        type: "button", class: "course-button", "aria-label": `A ${digit} from the test set`,
-        onclick: () => { choose(digit * 10 + (nextOf[digit]++ % 10)); },
-      }, String(digit)));
+      makeElement(
+        "button",
+        {
+          type: "button",
+          class: "course-button",
+          "aria-label": `A ${digit} from the test set`,
+          onclick: () => {
+            choose(digit * 10 + (nextOf[digit]++ % 10));
+          },
+        },
+        String(digit),
+      ),
+    );
     const maps = shown.map(({ layer, index }) => {
       const box = layout(layer.output);
       const rows = Math.ceil(box.c / box.columns);
       const canvas = makeElement("canvas", {
-        class: "net-maps", tabindex: 0, role: "application",
-        width: box.columns * (box.w * box.unit + box.gap), height: rows * (box.h * box.unit + box.gap),
+        class: "net-maps",
+        tabindex: 0,
+        role: "application",
+        width: box.columns * (box.w * box.unit + box.gap),
+        height: rows * (box.h * box.unit + box.gap),
         "aria-label": `${NAMES[index]}: ${layer.output.join("×")}. Arrow keys move over the units, page keys over the maps.`,
-        onpointermove: (event) => point(event, index), onpointerdown: (event) => point(event, index),
+        onpointermove: (event) => point(event, index),
+        onpointerdown: (event) => point(event, index),
         onkeydown: (event) => move(event, index),
-        onfocus: () => { if (looked?.index !== index) look({ index, map: 0, row: Math.floor(box.h / 2), column: Math.floor(box.w / 2) }); },
+        onfocus: () => {
+          if (looked?.index !== index)
+            look({ index, map: 0, row: Math.floor(box.h / 2), column: Math.floor(box.w / 2) });
+        },
       });
       canvases.set(index, canvas);
-      return makeElement("figure", {}, makeElement("figcaption", {}, `${NAMES[index]}, ${layer.output.join("×")}`), canvas);
+      return makeElement(
+        "figure",
+        {},
+        makeElement("figcaption", {}, `${NAMES[index]}, ${layer.output.join("×")}`),
+        canvas,
+      );
     });
     root.classList.add("network");
     root.replaceChildren(
-      makeElement("div", { class: "net-top" },
-        makeElement("div", {}, pad, makeElement("button", { type: "button", class: "course-button", onclick: () => { pad.classList.add("net-drawn"); clear(); } }, "Clear")),
-        makeElement("div", { class: "net-right" }, answer, bars)),
-      makeElement("div", { class: "net-digits", role: "group", "aria-label": "A digit from the test set" }, "From the test set: ", ...digits),
-      makeElement("div", { class: "net-look" }, makeElement("figure", {}, makeElement("figcaption", {}, "What the network sees"), input),
-        makeElement("div", {}, said, inspector)),
-      ...maps);
+      makeElement(
+        "div",
+        { class: "net-top" },
+        makeElement(
+          "div",
+          {},
+          pad,
+          makeElement(
+            "button",
+            {
+              type: "button",
+              class: "course-button",
+              onclick: () => {
+                pad.classList.add("net-drawn");
+                clear();
+              },
+            },
+            "Clear",
+          ),
+        ),
+        makeElement("div", { class: "net-right" }, answer, bars),
+      ),
+      makeElement(
+        "div",
+        { class: "net-digits", role: "group", "aria-label": "A digit from the test set" },
+        "From the test set: ",
+        ...digits,
+      ),
+      makeElement(
+        "div",
+        { class: "net-look" },
+        makeElement("figure", {}, makeElement("figcaption", {}, "What the network sees"), input),
+        makeElement("div", {}, said, inspector),
+      ),
+      ...maps,
+    );
   }
 
   function drawMaps(index) {
@@ -281,12 +366,20 @@ const Network = (() => {
     context.imageSmoothingEnabled = false;
     for (let map = 0; map < c; map += 1) {
       const one = Float32Array.from({ length: h * w }, (_, i) => values[i * c + map] / top);
-      const [x, y] = [(map % columns) * (w * unit + gap), Math.floor(map / columns) * (h * unit + gap)];
+      const [x, y] = [
+        (map % columns) * (w * unit + gap),
+        Math.floor(map / columns) * (h * unit + gap),
+      ];
       context.drawImage(grey(one, h, w), x, y, w * unit, h * unit);
       if (looked?.index === index && looked.map === map) {
         context.strokeStyle = "#ff7a1a";
         context.lineWidth = 2;
-        context.strokeRect(x + looked.column * unit - 1, y + looked.row * unit - 1, unit + 2, unit + 2);
+        context.strokeRect(
+          x + looked.column * unit - 1,
+          y + looked.row * unit - 1,
+          unit + 2,
+          unit + 2,
+        );
       }
     }
   }
@@ -302,10 +395,19 @@ const Network = (() => {
     bars.replaceChildren(
       makeElement("caption", {}, "Probability of each digit"),
       ...Array.from(probabilities, (p, digit) =>
-        makeElement("tr", digit === best && !blank ? { class: "net-best" } : {},
+        makeElement(
+          "tr",
+          digit === best && !blank ? { class: "net-best" } : {},
           makeElement("th", { scope: "row" }, String(digit)),
-          makeElement("td", {}, makeElement("span", { class: "net-bar", style: `width:${(100 * p).toFixed(1)}%` })),
-          makeElement("td", {}, p.toFixed(3)))));
+          makeElement(
+            "td",
+            {},
+            makeElement("span", { class: "net-bar", style: `width:${(100 * p).toFixed(1)}%` }),
+          ),
+          makeElement("td", {}, p.toFixed(3)),
+        ),
+      ),
+    );
     for (const { index } of shown) drawMaps(index);
     drawInput();
     if (looked) inspect();
@@ -314,7 +416,6 @@ const Network = (() => {
   function drawInput() {
     const context = input.getContext("2d");
     context.drawImage(grey(image, 28, 28), 0, 0);
-    input.style.setProperty("--field", "none");
     if (!looked) return;
     const [top, left, side] = Network.fieldOf(layers, looked.index, looked.row, looked.column);
     context.strokeStyle = "#ff7a1a";
@@ -342,14 +443,22 @@ const Network = (() => {
     const { map, row, column } = looked?.index === index ? looked : { map: 0, row: 0, column: 0 };
     const single = h === 1;
     const by = {
-      ArrowLeft: single ? [-1, 0, 0] : [0, 0, -1], ArrowRight: single ? [1, 0, 0] : [0, 0, 1],
-      ArrowUp: single ? [-columns, 0, 0] : [0, -1, 0], ArrowDown: single ? [columns, 0, 0] : [0, 1, 0],
-      PageUp: [-1, 0, 0], PageDown: [1, 0, 0],
+      ArrowLeft: single ? [-1, 0, 0] : [0, 0, -1],
+      ArrowRight: single ? [1, 0, 0] : [0, 0, 1],
+      ArrowUp: single ? [-columns, 0, 0] : [0, -1, 0],
+      ArrowDown: single ? [columns, 0, 0] : [0, 1, 0],
+      PageUp: [-1, 0, 0],
+      PageDown: [1, 0, 0],
     }[event.key];
     if (!by) return;
     event.preventDefault();
     const inside = (value, top) => Math.max(0, Math.min(value, top - 1));
-    look({ index, map: inside(map + by[0], c), row: inside(row + by[1], h), column: inside(column + by[2], w) });
+    look({
+      index,
+      map: inside(map + by[0], c),
+      row: inside(row + by[1], h),
+      column: inside(column + by[2], w),
+    });
   }
 
   function look(unit) {
@@ -383,7 +492,15 @@ const Network = (() => {
     }
     if (layer.kind === "MaxPooling2D") {
       const [ph, pw] = layer.pool;
-      return [{ values: grid(ph, pw, (i, j) => values[((row * ph + i) * width + column * pw + j) * channels + map]) }];
+      return [
+        {
+          values: grid(
+            ph,
+            pw,
+            (i, j) => values[((row * ph + i) * width + column * pw + j) * channels + map],
+          ),
+        },
+      ];
     }
     const [kh, kw, inputs, filters] = layer.kernel;
     return Array.from({ length: inputs }, (_, k) => ({
@@ -404,48 +521,75 @@ const Network = (() => {
     const columns = h === 1 ? 16 : Math.min(grids.length, 16);
     const unit = grids.length === 1 ? 24 : h === 1 ? 12 : 6;
     const canvas = makeElement("canvas", {
-      width: columns * (w * unit + 2), height: Math.ceil(grids.length / columns) * (h * unit + 2), class: "net-tiles", role: "img", "aria-label": caption,
+      width: columns * (w * unit + 2),
+      height: Math.ceil(grids.length / columns) * (h * unit + 2),
+      class: "net-tiles",
+      role: "img",
+      "aria-label": caption,
     });
     const context = canvas.getContext("2d");
     grids.forEach((grid, k) =>
       grid.forEach((row, i) =>
         row.forEach((value, j) => {
           context.fillStyle = colour(value);
-          context.fillRect((k % columns) * (w * unit + 2) + j * unit, Math.floor(k / columns) * (h * unit + 2) + i * unit, unit, unit);
-        })));
+          context.fillRect(
+            (k % columns) * (w * unit + 2) + j * unit,
+            Math.floor(k / columns) * (h * unit + 2) + i * unit,
+            unit,
+            unit,
+          );
+        }),
+      ),
+    );
     return makeElement("figure", {}, makeElement("figcaption", {}, caption), canvas);
   }
 
-  function inspect() {
-    const { index, map, row, column } = looked;
+  /* What the unit in question did, in words. */
+  function sentence({ index, map, row, column }, numbers, weights) {
     const layer = layers[index];
+    const { sums, values, shape } = outputs[index];
+    const flat = shape.length === 1;
+    const place = (flat ? 0 : shape[1] * row + column) * shape.at(-1) + map;
+    const name = flat
+      ? `${NAMES[index]}, unit ${map}`
+      : `${NAMES[index]}, map ${map}, row ${row}, column ${column}`;
+    if (!weights) {
+      return `${name}. The largest of ${numbers.map(number).join(", ")} is ${number(values[place])}.`;
+    }
+    const products = numbers.map((value, i) => `${number(value)}·(${number(weights[i])})`);
+    const work =
+      products.length > 9 ? ` of ${products.length} products` : ` = ${products.join(" + ")}`;
+    const end =
+      layer.activation === "relu"
+        ? `After ReLU: ${number(values[place])}.`
+        : `After softmax: ${values[place].toFixed(3)}.`;
+    return `${name}. Sum${work}, and the bias ${number(layer.bias[map])}: ${number(sums[place])}. ${end}`;
+  }
+
+  function inspect() {
     const parts = windowOf(looked);
-    const at = layer.output.length === 3 ? outputs[index].shape[1] * row + column : 0;
-    const place = at * layer.output.at(-1) + map;
-    const { sums, values } = outputs[index];
-    const name = layer.output.length === 3 ? `${NAMES[index]}, map ${map}, row ${row}, column ${column}` : `${NAMES[index]}, unit ${map}`;
     const grids = parts.map((part) => part.values);
     const numbers = grids.flat(2);
     const brightest = Math.max(...numbers, 1e-9);
-    const figures = [tiles(grids, `window, ${size(grids)} numbers`, (value) => {
-      const level = Math.round((255 * value) / brightest);
-      return `rgb(${level},${level},${level})`;
-    })];
-    if (layer.kernel) {
-      const kernels = parts.map((part) => part.kernel);
+    const figures = [
+      tiles(grids, `window, ${dimensions(grids)} numbers`, (value) => {
+        const level = Math.round((255 * value) / brightest);
+        return `rgb(${level},${level},${level})`;
+      }),
+    ];
+    const kernels = parts[0].kernel && parts.map((part) => part.kernel);
+    if (kernels) {
       const top = Math.max(...kernels.flat(2).map(Math.abs));
-      figures.push(tiles(kernels, "weights: orange below 0, blue above", (value) => tint(value, top)));
-      const work = numbers.length === 9 ? " = " + numbers.map((value, i) => `${number(value)}·(${number(kernels.flat(2)[i])})`).join(" + ") : ` of ${numbers.length} products`;
-      const bias = layer.bias[map];
-      const end = layer.activation === "relu" ? `After ReLU: ${number(values[place])}.` : `After softmax: ${values[place].toFixed(3)}.`;
-      said.textContent = `${name}. Sum${work}, and the bias ${number(bias)}: ${number(sums[place])}. ${end}`;
-    } else {
-      said.textContent = `${name}. The largest of ${numbers.map(number).join(", ")} is ${number(values[place])}.`;
+      figures.push(
+        tiles(kernels, "weights: orange below 0, blue above", (value) => tint(value, top)),
+      );
     }
+    said.textContent = sentence(looked, numbers, kernels?.flat(2));
     inspector.replaceChildren(...figures);
   }
 
-  const size = (grids) => `${grids[0].length}×${grids[0][0].length}${grids.length > 1 ? `×${grids.length}` : ""}`;
+  const dimensions = (grids) =>
+    `${grids[0].length}×${grids[0][0].length}${grids.length > 1 ? `×${grids.length}` : ""}`;
 
   build();
   choose(70); // the first 7

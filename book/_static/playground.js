@@ -6,41 +6,91 @@
   "use strict";
 
   const LIMITS = {
-    rows: [1, 12], columns: [1, 12], kernelRows: [1, 5], kernelColumns: [1, 5],
-    stride: [1, 6], dilation: [1, 4], amount: [0, 6],
+    rows: [1, 12],
+    columns: [1, 12],
+    kernelRows: [1, 5],
+    kernelColumns: [1, 5],
+    stride: [1, 6],
+    dilation: [1, 4],
+    amount: [0, 6],
   };
   const LABELS = {
-    rows: "Input rows", columns: "Input columns", kernelRows: "Window rows", kernelColumns: "Window columns",
-    stride: "Stride", dilation: "Dilation", amount: "Zeros on each side",
+    rows: "Input rows",
+    columns: "Input columns",
+    kernelRows: "Window rows",
+    kernelColumns: "Window columns",
+    stride: "Stride",
+    dilation: "Dilation",
+    amount: "Zeros on each side",
   };
   const OPERATIONS = { convolution: "convolution", max: "max pooling", average: "average pooling" };
   const PADDINGS = { valid: "valid (none)", same: "same", full: "full", number: "a number" };
 
   const PLAIN = { operation: "convolution", stride: 1, padding: "valid", dilation: 1 };
   const count = (rows, columns) =>
-    Array.from({ length: rows }, (_, r) => Array.from({ length: columns }, (_, c) => r * columns + c + 1));
+    Array.from({ length: rows }, (_, r) =>
+      Array.from({ length: columns }, (_, c) => r * columns + c + 1),
+    );
   const ones = (rows, columns) => Array.from({ length: rows }, () => Array(columns).fill(1));
   const SIGNAL = [[3, 1, 4, 1, 5, 9]];
   const KERNEL = [[1, 2, -1]];
-  const GRID = [[3, 1, 0, 2], [5, 7, 9, 1], [8, 2, 6, 0], [4, 6, 1, 1]];
+  const GRID = [
+    [3, 1, 0, 2],
+    [5, 7, 9, 1],
+    [8, 2, 6, 0],
+    [4, 6, 1, 1],
+  ];
   /* The names are anchors of the playground page; a test compares them. */
   const EXAMPLES = {
     "one-dimension": { ...PLAIN, input: SIGNAL, kernel: KERNEL },
     "two-dimensions": { ...PLAIN, input: count(3, 3), kernel: ones(2, 2) },
     "a-cross-on-four-by-four": {
       ...PLAIN,
-      input: [[1, 0, 2, 1], [0, 3, 1, 0], [2, 1, 0, 1], [1, 0, 1, 2]],
-      kernel: [[0, 1, 0], [1, 1, 1], [0, 1, 0]],
+      input: [
+        [1, 0, 2, 1],
+        [0, 3, 1, 0],
+        [2, 1, 0, 1],
+        [1, 0, 1, 2],
+      ],
+      kernel: [
+        [0, 1, 0],
+        [1, 1, 1],
+        [0, 1, 0],
+      ],
     },
-    "same-with-an-even-kernel": { ...PLAIN, input: count(3, 3), kernel: ones(2, 2), padding: "same" },
+    "same-with-an-even-kernel": {
+      ...PLAIN,
+      input: count(3, 3),
+      kernel: ones(2, 2),
+      padding: "same",
+    },
     "a-stride-that-does-not-fit": { ...PLAIN, input: count(1, 6), kernel: ones(1, 3), stride: 2 },
-    "the-same-stride-padded": { ...PLAIN, input: count(1, 6), kernel: ones(1, 3), stride: 2, padding: "same" },
-    "full": { ...PLAIN, input: count(3, 3), kernel: ones(3, 3), padding: "full" },
+    "the-same-stride-padded": {
+      ...PLAIN,
+      input: count(1, 6),
+      kernel: ones(1, 3),
+      stride: 2,
+      padding: "same",
+    },
+    full: { ...PLAIN, input: count(3, 3), kernel: ones(3, 3), padding: "full" },
     "a-dilated-kernel": { ...PLAIN, input: SIGNAL, kernel: KERNEL, dilation: 2 },
     "max-pooling": { ...PLAIN, operation: "max", input: GRID, kernel: ones(2, 2), stride: 2 },
-    "an-odd-size": { ...PLAIN, operation: "max", input: count(5, 5), kernel: ones(2, 2), stride: 2 },
+    "an-odd-size": {
+      ...PLAIN,
+      operation: "max",
+      input: count(5, 5),
+      kernel: ones(2, 2),
+      stride: 2,
+    },
     "average-at-the-border": {
-      ...PLAIN, operation: "average", input: [[4, 3], [2, 1]], kernel: ones(2, 2), padding: "same",
+      ...PLAIN,
+      operation: "average",
+      input: [
+        [4, 3],
+        [2, 1],
+      ],
+      kernel: ones(2, 2),
+      padding: "same",
     },
   };
   const START = "two-dimensions";
@@ -49,7 +99,8 @@
 
   const show = (number) => String(Number(number.toFixed(3)) || 0).replace("-", "−");
   const factor = (number) => (number < 0 ? `(${show(number)})` : show(number));
-  const nameOf = (output, flat) => (flat ? `y[${output.column}]` : `y[${output.row}, ${output.column}]`);
+  const nameOf = (output, flat) =>
+    flat ? `y[${output.column}]` : `y[${output.row}, ${output.column}]`;
 
   function onPaper(output, operation, flat) {
     const real = output.terms.filter((term) => !term.padded);
@@ -80,16 +131,26 @@
 
   /* Read rows of numbers; spaces, commas and tabs part numbers, ; and line ends part rows. */
   function readRows(text, what, [, most]) {
-    const rows = text.trim().split(/[;\n]+/).map((line) => line.trim().split(/[\s,]+/));
+    const rows = text
+      .trim()
+      .split(/[;\n]+/)
+      .map((line) => line.trim().split(/[\s,]+/));
     const numbers = rows.map((row) => row.map((word) => Number(word.replace("−", "-"))));
     const bad = rows.flat().find((word, i) => word === "" || !Number.isFinite(numbers.flat()[i]));
     if (bad !== undefined) throw new Convolution.Impossible(`${what}: “${bad}” is not a number.`);
-    const [first, other] = [numbers[0].length, numbers.find((row) => row.length !== numbers[0].length)];
+    const [first, other] = [
+      numbers[0].length,
+      numbers.find((row) => row.length !== numbers[0].length),
+    ];
     if (other) {
-      throw new Convolution.Impossible(`${what}: one row has ${first} numbers, another ${other.length}.`);
+      throw new Convolution.Impossible(
+        `${what}: one row has ${first} numbers, another ${other.length}.`,
+      );
     }
     if (numbers.length > most || first > most) {
-      throw new Convolution.Impossible(`${what}: at most ${most} rows and ${most} columns fit on the page.`);
+      throw new Convolution.Impossible(
+        `${what}: at most ${most} rows and ${most} columns fit on the page.`,
+      );
     }
     return numbers;
   }
@@ -109,7 +170,9 @@
       padding: padding in PADDINGS && padding !== "number" ? padding : whole("amount", padding),
     };
     if (!(setting.operation in OPERATIONS)) {
-      throw new Convolution.Impossible(`The link asks for “${setting.operation}”, which is not known here.`);
+      throw new Convolution.Impossible(
+        `The link asks for “${setting.operation}”, which is not known here.`,
+      );
     }
     return { example: "", setting };
   }
@@ -120,7 +183,7 @@
     if (text === "" || !Number.isInteger(number) || number < least || number > most) {
       const got = text === "" ? "nothing" : `“${text}”`;
       throw new Convolution.Impossible(
-        `${LABELS[name]} must be a whole number from ${least} to ${most}; it is ${got}.`
+        `${LABELS[name]} must be a whole number from ${least} to ${most}; it is ${got}.`,
       );
     }
     return number;
@@ -129,7 +192,7 @@
   /* Grow or cut a grid; old numbers stay, new cells get fill(row, column). */
   function resized(grid, rows, columns, fill) {
     return Array.from({ length: rows }, (_, r) =>
-      Array.from({ length: columns }, (_, c) => grid[r]?.[c] ?? fill(r, c))
+      Array.from({ length: columns }, (_, c) => grid[r]?.[c] ?? fill(r, c)),
     );
   }
 
@@ -154,14 +217,22 @@
         return makeElement("div", {}, makeElement("label", { for: control.id }, label), control);
       };
       const field = (name) =>
-        labelled(name, LABELS[name],
+        labelled(
+          name,
+          LABELS[name],
           makeElement("input", {
-            type: "number", min: LIMITS[name][0], max: LIMITS[name][1], step: 1, inputmode: "numeric",
+            type: "number",
+            min: LIMITS[name][0],
+            max: LIMITS[name][1],
+            step: 1,
+            inputmode: "numeric",
             oninput: () => this.change(),
-          }));
+          }),
+        );
       const choice = (name, label, options) => {
         const select = makeElement("select", { onchange: () => this.change(name) });
-        for (const [value, text] of Object.entries(options)) select.append(makeElement("option", { value }, text));
+        for (const [value, text] of Object.entries(options))
+          select.append(makeElement("option", { value }, text));
         return labelled(name, label, select);
       };
       this.fields = {};
@@ -170,44 +241,94 @@
       const amount = field("amount");
       this.amountField = amount;
       const button = (text, action, more = {}) =>
-        makeElement("button", { type: "button", class: "course-button", onclick: action, ...more }, text);
+        makeElement(
+          "button",
+          { type: "button", class: "course-button", onclick: action, ...more },
+          text,
+        );
 
       this.inputGrid = makeElement("div", { class: "pg-grid pg-input", role: "img" });
-      this.kernelGrid = makeElement("div", { class: "pg-grid pg-kernel", role: "group", "aria-label": "Kernel weights" });
+      this.kernelGrid = makeElement("div", {
+        class: "pg-grid pg-kernel",
+        role: "group",
+        "aria-label": "Kernel weights",
+      });
       this.outputGrid = makeElement("div", {
-        class: "pg-grid pg-output", role: "grid", "aria-label": "Output", onkeydown: (event) => this.move(event),
+        class: "pg-grid pg-output",
+        role: "grid",
+        "aria-label": "Output",
+        onkeydown: (event) => this.move(event),
       });
       this.paper = makeElement("p", { class: "pg-paper" });
       this.sizes = makeElement("p", { class: "pg-sizes" });
       this.problem = makeElement("p", { class: "pg-problem", role: "alert" });
-      this.words = makeElement("pre", { class: "pg-words", tabindex: 0, "aria-label": "All outputs as text" });
+      this.words = makeElement("pre", {
+        class: "pg-words",
+        tabindex: 0,
+        "aria-label": "All outputs as text",
+      });
       this.playButton = button("Play", () => (this.timer ? this.stop() : this.play()));
       this.stepButtons = [button("Back", () => this.step(-1)), button("Step", () => this.step(1))];
       this.text = makeElement("textarea", {
-        rows: 3, spellcheck: "false", id: `${this.id}-text`, oninput: () => this.typeInput(),
+        rows: 3,
+        spellcheck: "false",
+        id: `${this.id}-text`,
+        oninput: () => this.typeInput(),
       });
-      this.link = makeElement("a", { class: "pg-link" }, this.page ? "Link to this state" : "Open in the playground");
+      this.link = makeElement(
+        "a",
+        { class: "pg-link" },
+        this.page ? "Link to this state" : "Open in the playground",
+      );
 
       this.root.setAttribute("role", "group");
       this.root.setAttribute("aria-label", "Convolution playground");
       this.root.replaceChildren(
-        makeElement("details", { class: "pg-box", ...(this.page ? { open: true } : {}) },
+        makeElement(
+          "details",
+          { class: "pg-box", ...(this.page ? { open: true } : {}) },
           makeElement("summary", {}, "Settings"),
-          makeElement("div", { class: "pg-settings" },
+          makeElement(
+            "div",
+            { class: "pg-settings" },
             choice("example", "Example", examples),
             choice("operation", "Operation", OPERATIONS),
-            field("rows"), field("columns"), field("kernelRows"), field("kernelColumns"), field("stride"),
-            choice("padding", "Padding", PADDINGS), amount, field("dilation")),
-          makeElement("label", { for: this.text.id }, "Input numbers, one row in each line"), this.text),
-        makeElement("div", { class: "pg-steps" }, ...this.stepButtons, this.playButton,
-          button("New numbers", () => this.shuffle()), this.link),
+            field("rows"),
+            field("columns"),
+            field("kernelRows"),
+            field("kernelColumns"),
+            field("stride"),
+            choice("padding", "Padding", PADDINGS),
+            amount,
+            field("dilation"),
+          ),
+          makeElement("label", { for: this.text.id }, "Input numbers, one row in each line"),
+          this.text,
+        ),
+        makeElement(
+          "div",
+          { class: "pg-steps" },
+          ...this.stepButtons,
+          this.playButton,
+          button("New numbers", () => this.shuffle()),
+          this.link,
+        ),
         this.problem,
-        makeElement("div", { class: "pg-stage" },
+        makeElement(
+          "div",
+          { class: "pg-stage" },
           makeElement("figure", {}, makeElement("figcaption", {}, "Input"), this.inputGrid),
-          (this.kernelFigure = makeElement("figure", {}, makeElement("figcaption", {}, "Kernel"), this.kernelGrid)),
-          makeElement("figure", {}, makeElement("figcaption", {}, "Output"), this.outputGrid)),
-        this.paper, this.sizes,
-        makeElement("details", {}, makeElement("summary", {}, "All outputs as text"), this.words)
+          (this.kernelFigure = makeElement(
+            "figure",
+            {},
+            makeElement("figcaption", {}, "Kernel"),
+            this.kernelGrid,
+          )),
+          makeElement("figure", {}, makeElement("figcaption", {}, "Output"), this.outputGrid),
+        ),
+        this.paper,
+        this.sizes,
+        makeElement("details", {}, makeElement("summary", {}, "All outputs as text"), this.words),
       );
       this.root.addEventListener("focusout", () => this.quiet(false));
     }
@@ -218,8 +339,13 @@
       const { input, kernel, padding } = this.setting;
       const named = typeof padding === "string";
       const values = {
-        ...this.setting, rows: input.length, columns: input[0].length, kernelRows: kernel.length,
-        kernelColumns: kernel[0].length, padding: named ? padding : "number", amount: named ? 1 : padding,
+        ...this.setting,
+        rows: input.length,
+        columns: input[0].length,
+        kernelRows: kernel.length,
+        kernelColumns: kernel[0].length,
+        padding: named ? padding : "number",
+        amount: named ? 1 : padding,
         example: this.example,
       };
       for (const [name, field] of Object.entries(this.fields)) field.value = values[name];
@@ -234,9 +360,14 @@
         ...kernel.flatMap((row, r) =>
           row.map((weight, c) =>
             makeElement("input", {
-              type: "text", inputmode: "decimal", value: String(weight), "aria-label": `Weight row ${r}, column ${c}`,
+              type: "text",
+              inputmode: "decimal",
+              value: String(weight),
+              "aria-label": `Weight row ${r}, column ${c}`,
               oninput: () => this.change(),
-            })))
+            }),
+          ),
+        ),
       );
     }
 
@@ -251,7 +382,14 @@
       }
       this.attempt(() => {
         const size = {};
-        for (const name of ["rows", "columns", "kernelRows", "kernelColumns", "stride", "dilation"]) {
+        for (const name of [
+          "rows",
+          "columns",
+          "kernelRows",
+          "kernelColumns",
+          "stride",
+          "dilation",
+        ]) {
           size[name] = this.number(name);
         }
         const { kernel } = this.setting;
@@ -260,9 +398,15 @@
         const padding = this.fields.padding.value;
         this.setting = {
           operation: this.fields.operation.value,
-          input: resized(this.setting.input, size.rows, size.columns, (r, c) => (3 * r + 7 * c + 1) % 10),
+          input: resized(
+            this.setting.input,
+            size.rows,
+            size.columns,
+            (r, c) => (3 * r + 7 * c + 1) % 10,
+          ),
           kernel: resized(typed, size.kernelRows, size.kernelColumns, () => 1),
-          stride: size.stride, dilation: size.dilation,
+          stride: size.stride,
+          dilation: size.dilation,
           padding: padding === "number" ? this.number("amount") : padding,
         };
         this.example = this.fields.example.value = "";
@@ -285,8 +429,14 @@
     typedKernel() {
       const { kernel } = this.setting;
       const boxes = [...this.kernelGrid.children];
-      const rows = kernel.map((row, r) => row.map((_, c) => boxes[r * row.length + c].value.trim() || "nothing"));
-      return readRows(rows.map((row) => row.join(",")).join(";"), "A weight of the kernel", LIMITS.kernelRows);
+      const rows = kernel.map((row, r) =>
+        row.map((_, c) => boxes[r * row.length + c].value.trim() || "nothing"),
+      );
+      return readRows(
+        rows.map((row) => row.join(",")).join(";"),
+        "A weight of the kernel",
+        LIMITS.kernelRows,
+      );
     }
 
     typeInput() {
@@ -331,7 +481,8 @@
       this.kernelFigure.hidden = pooling;
       this.amountField.hidden = this.fields.padding.value !== "number";
       this.link.href = (this.page ? "" : playgroundPage()) + `#${toHash(this.setting)}`;
-      if (this.page && this.all) history.replaceState(null, "", `#${this.example || toHash(this.setting)}`);
+      if (this.page && this.all)
+        history.replaceState(null, "", `#${this.example || toHash(this.setting)}`);
       try {
         this.result = Convolution.slide(this.setting);
       } catch (error) {
@@ -349,8 +500,13 @@
       this.drawOutput();
       const lines = [sizeLine("columns", columns)];
       if (!flat) lines.unshift(sizeLine("rows", rows));
-      this.sizes.replaceChildren(makeElement("b", {}, "Size "), ...lines.flatMap((line) => [makeElement("br"), line]));
-      this.words.textContent = this.all.map((output) => onPaper(output, this.setting.operation, flat)).join("\n");
+      this.sizes.replaceChildren(
+        makeElement("b", {}, "Size "),
+        ...lines.flatMap((line) => [makeElement("br"), line]),
+      );
+      this.words.textContent = this.all
+        .map((output) => onPaper(output, this.setting.operation, flat))
+        .join("\n");
       this.select(this.at);
     }
 
@@ -376,7 +532,11 @@
         for (let c = -columns.before; c < columns.n + columns.after; c += 1) {
           const value = input[r]?.[c];
           const padded = value === undefined;
-          const cell = makeElement("span", { class: padded ? "pg-cell pg-padded" : "pg-cell" }, padded ? padding : show(value));
+          const cell = makeElement(
+            "span",
+            { class: padded ? "pg-cell pg-padded" : "pg-cell" },
+            padded ? padding : show(value),
+          );
           this.inputCells.set(`${r},${c}`, cell);
           cells.push(cell);
         }
@@ -394,18 +554,36 @@
       this.outputCells = [];
       this.outputGrid.replaceChildren(
         ...outputs.map((row) =>
-          makeElement("div", { role: "row", class: "pg-row" },
+          makeElement(
+            "div",
+            { role: "row", class: "pg-row" },
             ...row.map((output) => {
               const index = this.outputCells.length;
-              const cell = makeElement("span", {
-                class: "pg-cell", role: "gridcell", tabindex: -1,
-                onpointerenter: () => { this.stop(); this.select(index); },
-                onclick: () => { this.stop(); this.select(index); },
-                onfocus: () => { if (!this.timer) this.select(index); },
-              }, show(output.value));
+              const cell = makeElement(
+                "span",
+                {
+                  class: "pg-cell",
+                  role: "gridcell",
+                  tabindex: -1,
+                  onpointerenter: () => {
+                    this.stop();
+                    this.select(index);
+                  },
+                  onclick: () => {
+                    this.stop();
+                    this.select(index);
+                  },
+                  onfocus: () => {
+                    if (!this.timer) this.select(index);
+                  },
+                },
+                show(output.value),
+              );
               this.outputCells.push(cell);
               return cell;
-            })))
+            }),
+          ),
+        ),
       );
     }
 
@@ -416,7 +594,8 @@
       this.outputCells[this.at]?.setAttribute("tabindex", "-1");
       this.at = at;
       const output = this.all[at];
-      for (const { row, column } of output.terms) this.inputCells.get(`${row},${column}`).classList.add("pg-seen");
+      for (const { row, column } of output.terms)
+        this.inputCells.get(`${row},${column}`).classList.add("pg-seen");
       const cell = this.outputCells[at];
       cell.classList.add("pg-made");
       cell.setAttribute("tabindex", "0");
@@ -458,7 +637,8 @@
     move(event) {
       const width = this.result.columns.count;
       const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width }[event.key];
-      const to = event.key === "Home" ? 0 : event.key === "End" ? this.all.length - 1 : this.at + by;
+      const to =
+        event.key === "Home" ? 0 : event.key === "End" ? this.all.length - 1 : this.at + by;
       if (Number.isNaN(to) || !(to in this.all)) return;
       event.preventDefault();
       this.stop();
