@@ -9,16 +9,16 @@ import os
 import re
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 
 from tests.scoring import functions_of
-from tools import browser, export_network, notebooks
+from tools import bands, browser, export_network, notebooks
 from tools.serve import serving
 
 pytestmark = pytest.mark.skipif(
@@ -107,6 +107,7 @@ def visit(chromium, site):
     assert troubles == []
 
 
+@pytest.fixture(scope="module")
 def soups(html):
     return {name: BeautifulSoup((html / name).read_text("utf-8"), "html.parser") for name in PAGES}
 
@@ -116,8 +117,6 @@ def soups(html):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_clean_accessible_and_fits_a_phone(visit, name):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = visit(name, PHONE)
     width = page.evaluate("document.scrollingElement.scrollWidth")
     assert width <= PHONE["width"], f"the page is {width} pixels wide"
@@ -135,8 +134,6 @@ def test_page_is_clean_accessible_and_fits_a_phone(visit, name):
 
 
 def test_axe_finds_what_is_wrong(chromium):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = chromium.new_page()
     page.set_content("<img src='data:,x'><button></button>")
     found = {rule["id"] for rule in Axe().run(page).response["violations"]}
@@ -156,9 +153,8 @@ def test_light_and_dark(visit):
     assert page.evaluate("document.body.dataset.theme") in ("light", "dark")
 
 
-def broken_targets(html):
+def broken_targets(html, pages):
     """Return internal links of the built pages whose file or anchor is not there."""
-    pages = soups(html)
     ids = {
         name: {tag[key] for key in ("id", "name") for tag in soup.find_all(attrs={key: True})}
         for name, soup in pages.items()
@@ -183,12 +179,12 @@ def broken_targets(html):
     return broken
 
 
-def test_no_link_or_anchor_is_broken(html):
-    assert broken_targets(html) == []
+def test_no_link_or_anchor_is_broken(html, soups):
+    assert broken_targets(html, soups) == []
 
 
-def test_pages_can_be_found_and_shared(html):
-    for name, soup in soups(html).items():
+def test_pages_can_be_found_and_shared(html, soups):
+    for name, soup in soups.items():
         assert soup.html["lang"] == "en" and soup.title.text.strip(), name
         if name == "search.html":
             continue
@@ -202,15 +198,15 @@ def test_pages_can_be_found_and_shared(html):
     assert {f"{SITE}{name}" for name in PAGES if name != "search.html"} <= listed
 
 
-def test_every_lesson_opens_on_colab_from_one_page(html):
-    links = soups(html)["book/run.html"].find("article").find_all("a")
+def test_every_lesson_opens_on_colab_from_one_page(soups):
+    links = soups["book/run.html"].find("article").find_all("a")
     found = [a["href"] for a in links if "colab.research.google.com/github" in a["href"]]
     stems = [Path(address).stem for address in found]
     assert stems == [path.stem for path in notebooks.lessons()]
 
 
-def test_figures_come_late_and_move_nothing(html):
-    for name, soup in soups(html).items():
+def test_figures_come_late_and_move_nothing(soups):
+    for name, soup in soups.items():
         for image in soup.find("article").find_all("img"):
             assert image.get("loading") == "lazy" and image.get("alt"), name
             assert int(image["width"]) > 0 and int(image["height"]) > 0, name
@@ -463,7 +459,6 @@ FORWARD = """() => {
 }"""
 
 
-@cache
 def keras_outputs():
     """Return what Keras gives at every layer for the digits of the page, with its weights."""
     import base64
@@ -471,10 +466,7 @@ def keras_outputs():
     import keras
 
     data = export_network.read()
-    lesson = {"__name__": "__main__"}
-    for name, source in export_network.bands.cells_of(export_network.EXPERIMENT):
-        exec(compile(source, f"<{name}>", "exec"), lesson)
-    network = lesson["build_convnet"]()
+    network = bands.prepare(export_network.EXPERIMENT)["build_convnet"]()
     numbers = np.frombuffer(base64.b64decode(data["weights"]), "<f4")
     assert numbers.size == network.count_params()
     ends = np.cumsum([w.size for w in network.get_weights()])
@@ -524,11 +516,11 @@ def test_a_drawing_is_placed_where_mnist_places_its_digits(visit):
 
 def test_network_data_is_of_the_lesson_and_light():
     data = export_network.read()
-    assert data["code_sha256"] == export_network.bands.code_hash(export_network.EXPERIMENT), (
+    assert data["code_sha256"] == bands.code_hash(export_network.EXPERIMENT), (
         "lesson 05 has changed: make network"
     )
     assert export_network.FILE.stat().st_size < export_network.MOST_BYTES
-    band = json.loads(export_network.bands.path_of("convnet").read_text("utf-8"))
+    band = json.loads(bands.path_of("convnet").read_text("utf-8"))
     stored = [seed["convnet"] for seed in band["seeds"].values()]
     assert min(stored) - 0.002 < data["test_accuracy"] < max(stored) + 0.002
 

@@ -109,6 +109,20 @@ def write(name: str, results: dict[str, Any]) -> None:
     path_of(name).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
+def prepare(name: str) -> dict[str, Any]:
+    """Run the cells of an experiment; return the variables that they define.
+
+    Raises CourseError, naming the cell, if its code fails.
+    """
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for cell, source in cells_of(name):
+        try:
+            exec(compile(source, f"<{cell}>", "exec"), namespace)
+        except Exception as error:
+            raise CourseError(f"preparing experiment {name!r}: cell {cell!r}: {error}") from error
+    return namespace
+
+
 def run(name: str, fresh: bool = False) -> None:
     """Run the seeds of an experiment that are not stored yet; write the file after each seed.
 
@@ -120,12 +134,7 @@ def run(name: str, fresh: bool = False) -> None:
     missing = [seed for seed in seeds_of(name) if str(seed) not in results["seeds"]]
     if not missing:
         return
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    for cell, source in cells_of(name):
-        try:
-            exec(compile(source, f"<{cell}>", "exec"), namespace)
-        except Exception as error:
-            raise CourseError(f"preparing experiment {name!r}: cell {cell!r}: {error}") from error
+    namespace = prepare(name)
     if f"run_{name}" not in namespace:
         raise CourseError(
             f"preparing experiment {name!r}: none of its cells defines run_{name}(seed)"

@@ -19,6 +19,11 @@ def executable() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def flags() -> list[str]:
+    """Return the arguments that Chromium needs here: its sandbox refuses root."""
+    return ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Chromium without a window; yield it, and close it at the end.
@@ -29,10 +34,7 @@ def chromium() -> Iterator[Browser]:
     path = executable()
     if not path:
         raise CourseError(f"starting a browser: none of {', '.join(NAMES)} is on the PATH.")
-    root = hasattr(os, "getuid") and os.getuid() == 0  # Chromium's sandbox refuses root
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"] if root else []
-        )
+        browser = playwright.chromium.launch(executable_path=path, args=flags())
         yield browser
         browser.close()

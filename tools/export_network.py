@@ -29,9 +29,7 @@ MOST_BYTES = 1_000_000
 
 def train() -> dict[str, Any]:
     """Return the lesson's variables, with ``network`` trained as its experiment trains it."""
-    lesson: dict[str, Any] = {"__name__": "__main__"}
-    for cell, source in bands.cells_of(EXPERIMENT):
-        exec(compile(source, f"<{cell}>", "exec"), lesson)
+    lesson = bands.prepare(EXPERIMENT)
     lesson["keras"].utils.set_random_seed(SEED)
     digits = lesson["prepare"](lesson["train_images"])
     lesson["network"] = lesson["train"](

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.browser import executable
+from tools.browser import executable, flags
 from tools.errors import CourseError, run_tool
 from tools.serve import HTML, serving
 
@@ -49,7 +49,7 @@ def measure(address: str) -> dict[str, float]:
         report = Path(folder) / "report.json"
         command = ["npx", "--yes", f"lighthouse@{VERSION}", address, "--quiet", "--output=json"]
         command += [f"--output-path={report}", f"--only-categories={','.join(CATEGORIES)}"]
-        command += ["--chrome-flags=--headless=new --no-sandbox"]
+        command += [f"--chrome-flags={' '.join(['--headless=new', *flags()])}"]
         done = subprocess.run(
             command, env=os.environ | {"CHROME_PATH": chromium}, capture_output=True, text=True
         )

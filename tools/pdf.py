@@ -32,15 +32,16 @@ SHOW = """document.querySelectorAll('img').forEach((image) => { image.loading = 
 document.querySelectorAll('details').forEach((details) => { details.open = true; });"""
 
 
+def _below(entries: list[dict[str, Any]], depth: int) -> Iterator[tuple[str, int]]:
+    """Yield the pages of a part of the table of contents, and those below them."""
+    for entry in entries:
+        yield entry["file"], depth
+        yield from _below(entry.get("sections", []), depth + 1)
+
+
 def pages() -> Iterator[tuple[str, int]]:
     """Yield the pages in the order of _toc.yml, each with its depth in the outline."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-
-    def _below(entries: list[dict[str, Any]], depth: int) -> Iterator[tuple[str, int]]:
-        for entry in entries:
-            yield entry["file"], depth
-            yield from _below(entry.get("sections", []), depth + 1)
-
     yield toc["root"], 0
     for part in toc["parts"]:
         yield from _below(part["chapters"], 0)

@@ -75,14 +75,14 @@ def record(path: Path, seconds: float, fresh: bool = False) -> None:
     if VERIFIED.is_file():
         runs = json.loads(VERIFIED.read_text(encoding="utf-8"))
     digest = notebooks.code_hash(notebooks.read(path))
-    known = runs.get(path.stem, {})
-    if not fresh and (known.get("code_sha256"), known.get("versions")) == (digest, versions()):
+    known, present = runs.get(path.stem, {}), versions()
+    if not fresh and (known.get("code_sha256"), known.get("versions")) == (digest, present):
         return
     runs[path.stem] = {
         "date": datetime.date.today().isoformat(),
         "seconds": round(seconds),
         "cores": len(os.sched_getaffinity(0)),
-        "versions": versions(),
+        "versions": present,
         "code_sha256": digest,
     }
     lines = [f" {json.dumps(name)}: {json.dumps(runs[name])}" for name in sorted(runs)]

@@ -38,7 +38,7 @@ const Convolution = (() => {
       );
     }
     const count = Math.floor(free / stride) + 1;
-    return { n, before, after, span, stride, count, unseen: free - (count - 1) * stride };
+    return { n, before, after, span, stride, free, count, unseen: free - (count - 1) * stride };
   }
 
   function refuse({ operation, padding, dilation }) {
@@ -88,7 +88,7 @@ const Convolution = (() => {
      Throws Impossible. */
   function slide(setting) {
     refuse(setting);
-    const { input, kernel, padding } = setting;
+    const { input, kernel } = setting;
     const flat = input.length === 1 && kernel.length === 1;
     const rows = places(
       input.length,
@@ -101,8 +101,8 @@ const Convolution = (() => {
         look(setting, rows, columns, row, column),
       ),
     );
-    return { rows, columns, outputs, flat, padding };
+    return { rows, columns, outputs, flat };
   }
 
-  return { Impossible, reach, padAmounts, places, slide };
+  return { Impossible, slide };
 })();

@@ -166,7 +166,7 @@ const Network = (() => {
 
   /* ---- state ---- */
 
-  let image = sample(0);
+  let image; // what the network sees: 784 numbers from 0 to 1
   let outputs = [];
   let looked = null; // the unit under the mouse or the keyboard: {index, map, row, column}
   const nextOf = Array(10).fill(0);
@@ -355,8 +355,7 @@ const Network = (() => {
   }
 
   function drawMaps(index) {
-    const { layer } = shown.find((entry) => entry.index === index);
-    const { h, w, c, columns, unit, gap } = layout(layer.output);
+    const { h, w, c, columns, unit, gap } = layout(layers[index].output);
     const { values } = outputs[index];
     const top = Math.max(...values, 1e-9);
     const context = canvases.get(index).getContext("2d");

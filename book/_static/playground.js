@@ -114,14 +114,23 @@
     return `${nameOf(output, flat)} = ${work} = ${show(output.value)}`;
   }
 
-  function sizeLine(name, { n, before, after, span, stride, count: windows, unseen }) {
+  function sizeLine(name, { n, before, after, span, stride, free, count: windows, unseen }) {
     const padding = before || after ? ` + ${before} + ${after}` : "";
-    const free = n + before + after - span;
     const line = `${name}: ⌊(${n}${padding} − ${span}) / ${stride}⌋ + 1 = ⌊${free} / ${stride}⌋ + 1 = ${windows}`;
     return unseen ? `${line} (${unseen} left over at the end)` : line;
   }
 
   /* ---- the setting as a link, and back ---- */
+
+  /* Do what may be impossible; if it is, tell why. */
+  function explained(action, tell) {
+    try {
+      return action();
+    } catch (error) {
+      if (!(error instanceof Convolution.Impossible)) throw error;
+      return tell(error.message);
+    }
+  }
 
   const rowsAsText = (rows) => rows.map((row) => row.join(",")).join(";");
 
@@ -204,8 +213,7 @@
     constructor(root, { setting, example, page }) {
       Object.assign(this, { root, setting, example, page, at: 0, timer: null, id: `pg${++made}` });
       this.build();
-      this.fill();
-      this.update();
+      this.attempt(() => this.fill());
     }
 
     /* -- built once -- */
@@ -268,7 +276,11 @@
         "aria-label": "All outputs as text",
       });
       this.playButton = button("Play", () => (this.timer ? this.stop() : this.play()));
-      this.stepButtons = [button("Back", () => this.step(-1)), button("Step", () => this.step(1))];
+      this.buttons = [
+        button("Back", () => this.step(-1)),
+        button("Step", () => this.step(1)),
+        this.playButton,
+      ];
       this.text = makeElement("textarea", {
         rows: 3,
         spellcheck: "false",
@@ -308,8 +320,7 @@
         makeElement(
           "div",
           { class: "pg-steps" },
-          ...this.stepButtons,
-          this.playButton,
+          ...this.buttons,
           button("New numbers", () => this.shuffle()),
           this.link,
         ),
@@ -459,19 +470,18 @@
     load({ setting, example }) {
       Object.assign(this, { setting, example, at: 0 });
       for (const field of Object.values(this.fields)) field.removeAttribute("aria-invalid");
-      this.fill();
-      this.update();
+      this.attempt(() => this.fill());
     }
 
     /* Do what may be impossible; then draw, or say why it cannot be drawn. */
     attempt(action) {
-      try {
-        action();
-        this.update();
-      } catch (error) {
-        if (!(error instanceof Convolution.Impossible)) throw error;
-        this.explain(error.message);
-      }
+      explained(
+        () => {
+          action();
+          this.update();
+        },
+        (message) => this.explain(message),
+      );
     }
 
     /* -- drawing -- */
@@ -483,16 +493,9 @@
       this.link.href = (this.page ? "" : playgroundPage()) + `#${toHash(this.setting)}`;
       if (this.page && this.all)
         history.replaceState(null, "", `#${this.example || toHash(this.setting)}`);
-      try {
-        this.result = Convolution.slide(this.setting);
-      } catch (error) {
-        if (!(error instanceof Convolution.Impossible)) throw error;
-        this.explain(error.message);
-        return;
-      }
+      this.result = Convolution.slide(this.setting);
       this.problem.textContent = "";
-      this.root.classList.remove("pg-impossible");
-      for (const button of [...this.stepButtons, this.playButton]) button.disabled = false;
+      for (const button of this.buttons) button.disabled = false;
       const { rows, columns, outputs, flat } = this.result;
       this.all = outputs.flat();
       this.at = Math.min(this.at, this.all.length - 1);
@@ -513,9 +516,8 @@
     explain(message) {
       this.stop();
       this.problem.textContent = message;
-      this.root.classList.add("pg-impossible");
       this.amountField.hidden = this.fields.padding.value !== "number";
-      for (const button of [...this.stepButtons, this.playButton]) button.disabled = true;
+      for (const button of this.buttons) button.disabled = true;
       this.outputGrid.replaceChildren();
       this.paper.textContent = this.sizes.textContent = this.words.textContent = "";
       for (const cell of this.inputGrid.children) cell.classList.remove("pg-seen");
@@ -658,24 +660,21 @@
       let first = { example: START, setting: structuredClone(EXAMPLES[START]) };
       let problem = "";
       if (page) {
-        try {
-          first = fromHash(location.hash) ?? first;
-        } catch (error) {
-          if (!(error instanceof Convolution.Impossible)) throw error;
-          problem = error.message;
-        }
+        const wanted = explained(
+          () => fromHash(location.hash),
+          (message) => void (problem = message),
+        );
+        first = wanted ?? first;
       }
       const playground = new Playground(root, { ...first, page });
       if (problem) playground.problem.textContent = `${problem} Here is an example instead.`;
       if (!page) continue;
       addEventListener("hashchange", () => {
-        try {
-          const wanted = fromHash(location.hash);
-          if (wanted) playground.load(wanted);
-        } catch (error) {
-          if (!(error instanceof Convolution.Impossible)) throw error;
-          playground.explain(error.message);
-        }
+        const wanted = explained(
+          () => fromHash(location.hash),
+          (message) => playground.explain(message),
+        );
+        if (wanted) playground.load(wanted);
       });
     }
     for (const link of document.querySelectorAll('article a[href*="/playground.html#"]')) {
@@ -688,6 +687,6 @@
     }
   }
 
-  window.Playground = { EXAMPLES, fromHash, toHash, onPaper };
+  window.Playground = { EXAMPLES }; // for the tests
   start();
 })();

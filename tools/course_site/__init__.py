@@ -69,6 +69,12 @@ def set_addresses(app: Sphinx, config: Any) -> None:
         config.sitemap_url_scheme = "{link}"  # one language and one version
 
 
+def leave_scripts_out_of_the_ebook(app: Sphinx, config: Any) -> None:
+    """Keep the scripts of the website out of an e-book: an e-reader runs none."""
+    names = [entry if isinstance(entry, str) else entry[0] for entry in config.html_js_files]
+    config.epub_exclude_files = [*config.epub_exclude_files, *(f"_static/{n}" for n in names)]
+
+
 def set_anchors(app: Sphinx, doctree: nodes.document) -> None:
     """Let Markdown links name a page's targets and, in a notebook, each code cell by its id."""
     docname = app.env.docname
@@ -100,6 +106,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets it, for an extension that this book does not load.
     app.add_config_value("comments_config", {}, "html", dict)
     app.connect("config-inited", set_addresses, priority=100)
+    app.connect("config-inited", leave_scripts_out_of_the_ebook, priority=100)
     app.connect("builder-inited", set_dark_style, priority=100)
     app.connect("doctree-read", set_anchors)
     mathml.setup(app)
