@@ -10,7 +10,7 @@ OUT ?= graded
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book epub pdf test test-colab run bands network exercises ledger grade class-demo data format serve links lighthouse upgrade clean
+.PHONY: help setup book epub pdf test test-colab run bands network exercises ledger grade read image slides class-demo data format serve links lighthouse upgrade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,9 +58,20 @@ network: setup ## train the convnet of lesson 05 for the live network page
 exercises: setup ## generate exercises/ from solutions/
 	$(PY) -m tools.exercises
 
-grade: setup ## grade SUBMISSIONS=folder behind a wall; ASSIGNMENT=..., JOBS=2, OUT=graded
-	$(PY) -m tools.grading.grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)" --jobs $(JOBS) --out "$(OUT)" \
-	  --scheduler "$(SCHEDULER)"
+# What may be said of a class: ASSIGNMENT, SYSTEM, ROSTER, DUE, LATE, KEEP; see book/instructors.md.
+grade: setup ## grade SUBMISSIONS=folder behind a wall; ROSTER=class.csv, DUE=..., JOBS=2, OUT=graded
+	$(PY) -m tools.grading.grade "$(SUBMISSIONS)" --jobs $(JOBS) --out "$(OUT)" --scheduler "$(SCHEDULER)" \
+	  --assignment "$(ASSIGNMENT)" --system "$(SYSTEM)" --roster "$(ROSTER)" --due "$(DUE)" \
+	  --late "$(LATE)" $(if $(KEEP),--keep $(KEEP))
+
+read: setup ## read the written answers of OUT=graded side by side, on 127.0.0.1 (PORT=8000)
+	$(PY) -m tools.grading.reading "$(OUT)" --port $(PORT)
+
+image: ## build an image in which the grader runs on macOS and Windows (needs Docker or Podman)
+	$(or $(shell command -v docker),podman) build --tag convolution-by-hand --file tools/grading/Containerfile .
+
+slides: setup ## make a deck of slides from each lesson into _build/slides; NB="02 05" for some
+	$(PY) -m tools.slides $(NB)
 
 class-demo: setup ## make a class of thirty and grade it end to end into graded-demo/
 	$(PY) -m tools.grading.demo --jobs $(JOBS)

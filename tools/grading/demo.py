@@ -21,7 +21,7 @@ import yaml
 
 from tools import exercises, notebooks
 from tools.errors import CourseError, run_tool
-from tools.grading import grade, gradebook, report, submissions, wall
+from tools.grading import grade, gradebook, report, score, submissions, wall
 
 NAMES = [
     "Ana", "Ben", "Chloe", "Dana", "Emil", "Fatima", "Goran", "Hana", "Ines", "Jonas",
@@ -90,7 +90,8 @@ def make_class(folder: Path, seed: int = 0) -> dict[str, float | None]:
             content = ["", "{", "%PDF", json.dumps(handed_in(path, {}))[:9000]][number - 20]
             left = None
         else:  # hostile
-            path, threat = paths[0], threats()[attacks[number - 24]]
+            threat = threats()[attacks[number - 24]]
+            path = grade.master_of(threat.get("exercise", paths[0].stem))
             content = json.dumps(handed_in(path, threat["answers"]))
             left = {check for check, points in threat["points"].items() if points == 0}
         (folder / f"{name}_{path.stem}.ipynb").write_text(content, encoding="utf-8")
@@ -109,9 +110,18 @@ def one_by_one(path: Path) -> list[submissions.Submission]:
             notebook = handed_in(path, stubs | {answer: source})
             digest = hashlib.sha256(source.encode()).hexdigest()
             name = f"{answer} {number}"
-            found.append(submissions.Submission(name, f"{path.stem} {name}", digest, path.stem))
-            found[-1].notebook = notebook
+            student = submissions.Student(name=name)
+            key = f"{path.stem}-{answer}-{number}"
+            made = submissions.Submission(student, name, digest, path.stem, key=key)
+            made.notebook = notebook
+            found.append(made)
     return found
+
+
+def earned(result: score.Result) -> float | None:
+    """Return the points that the tests gave; None if nothing was run."""
+    tested = [q.points for q in result.questions if q.points is not None]
+    return sum(tested) if result.questions else None
 
 
 def grade_mutants(out: Path, jobs: int) -> None:
@@ -119,7 +129,7 @@ def grade_mutants(out: Path, jobs: int) -> None:
     found = [submission for path in notebooks.masters() for submission in one_by_one(path)]
     started = time.monotonic()
     done = grade.grade_all(found, out / "results", wall.Limits(call=60), jobs)
-    scored = [file for file, result in done.items() if report.total(result)[0] != 0]
+    scored = [key for key, result in done.items() if earned(result) != 0]
     print(f"{len(found)} wrong answers in {time.monotonic() - started:.0f} s")
     if scored:
         raise CourseError(f"wrong answers with points, or not graded: {'; '.join(scored)}")
@@ -143,15 +153,15 @@ def main() -> None:
     limits = wall.Limits(call=20)
     done = grade.grade_all(found, given.out / "results", limits, given.jobs)
     seconds = time.monotonic() - started
-    rows = [(submission, done[submission.file]) for submission in found]
-    gradebook.write(rows, given.out)
-    report.write_all(rows, given.out)
+    rows = [(submission, done[submission.key]) for submission in found]
     wrong = [
-        f"{submission.student}: {report.total(result)[0]} points, {expected[name]} expected"
+        f"{submission.who}: {earned(result)} points, {expected[name]} expected"
         for submission, result in rows
         for name in [submission.file.split("_")[0]]
-        if report.total(result)[0] != expected[name]
+        if earned(result) != expected[name]
     ]
+    gradebook.write(rows, given.out)
+    report.write_all(rows, given.out)
     print(f"{len(rows)} submissions in {seconds:.0f} s. See {given.out / 'summary.html'}")
     if wrong:
         raise CourseError("marks that are not as they should be: " + "; ".join(wrong))

@@ -13,8 +13,9 @@ import argparse
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ import rich.progress
 
 from tools import notebooks
 from tools.errors import CourseError, run_tool
-from tools.grading import gradebook, report, score, submissions, wall
+from tools.grading import gradebook, late, report, score, submissions, values, wall
 
 HERE = Path(__file__).parent
 DATA = notebooks.ROOT / "data"
-_server: wall.Server | None = None  # one for each process of this program
+_zygote: wall.Zygote | None = None
+_starting = threading.Lock()
 
 
 def master_of(assignment: str) -> Path:
@@ -47,20 +49,28 @@ def key_of(submission: submissions.Submission, limits: wall.Limits) -> str:
     return digest.hexdigest()
 
 
+def _fork_server(limits: wall.Limits, safe: bool) -> wall.Zygote:
+    """Return this program's process that has imported Keras; start it if there is none."""
+    global _zygote
+    with _starting:
+        if _zygote is not None and _zygote.process.poll() is not None:
+            _zygote.close()
+            _zygote = None
+        if _zygote is None:
+            _zygote = wall.Zygote(limits, DATA, safe)
+        return _zygote
+
+
 def grade_one(submission: submissions.Submission, limits: wall.Limits, safe: bool) -> score.Result:
     """Return the result of one submission; an error of the grader itself is "not graded"."""
-    global _server
-    try:
-        if _server is None:
-            os.environ.setdefault("COURSE_DATA", str(DATA))
-            _server = wall.Server(limits, DATA, safe)
-        path = master_of(submission.assignment)
-        return score.Grader(path, submission.notebook, _server).run()
-    except Exception as error:
-        if _server is not None:
-            _server.close()
-            _server = None
-        return score.Result("not graded", f"the grader itself failed: {error!r}")
+    told = ""
+    for _ in range(2):  # a machine that was short of memory may have enough a moment later
+        try:
+            path = master_of(submission.assignment)
+            return score.grade(path, submission.notebook, _fork_server(limits, safe))
+        except Exception as error:
+            told = values.clean(f"{type(error).__name__}: {error}", 500)
+    return score.Result("not graded", f"the grader itself failed: {told}")
 
 
 def grade_all(
@@ -71,34 +81,37 @@ def grade_all(
     safe: bool = True,
     pool: Executor | None = None,
 ) -> dict[str, score.Result]:
-    """Return the results by file, from ``results`` where they are fresh, else by grading.
+    """Return the results by key, from ``results`` where they are fresh, else by grading.
 
     Each result is written when it is there, so that a stopped run goes on where it was. ``pool``
-    is where the work is done: processes of this machine, or a Dask cluster, which does again
-    elsewhere what a lost machine was doing.
+    is where the work is done: threads that each watch one hand-in's sandboxes, or a Dask cluster,
+    which does again elsewhere what a lost machine was doing.
     """
     done: dict[str, score.Result] = {}
     waiting: list[tuple[submissions.Submission, Path, str]] = []
     for submission in found:
-        if submission.status:  # nothing that could be run
-            done[submission.file] = score.Result(submission.status, submission.sentence)
+        if submission.status:  # nothing that could be run, or that counts
+            done[submission.key] = score.Result(submission.status, submission.sentence)
             continue
         key = key_of(submission, limits)
-        file = results / f"{report.safe_name(submission.student)}--{submission.assignment}.json"
+        file = results / f"{submission.key}.json"
         stored = _stored(file, key)
         if stored:
-            done[submission.file] = stored
+            done[submission.key] = stored
         else:
             waiting.append((submission, file, key))
     if waiting:
         results.mkdir(parents=True, exist_ok=True)
-        pool = pool or ProcessPoolExecutor(jobs)
-        with pool:
-            tasks = {pool.submit(grade_one, s, limits, safe): (s, f, k) for s, f, k in waiting}
+        with pool or ThreadPoolExecutor(jobs) as workers:
+            tasks = {workers.submit(grade_one, s, limits, safe): (s, f, k) for s, f, k in waiting}
             for task in _with_progress(as_completed(tasks), len(tasks)):
                 submission, file, key = tasks[task]
-                result = task.result()
-                done[submission.file] = result
+                try:
+                    result = task.result()
+                except Exception as error:  # the machine that was grading it is lost
+                    told = values.clean(repr(error), 500)
+                    result = score.Result("not graded", f"the grader itself failed: {told}")
+                done[submission.key] = result
                 if result.status != "not graded":
                     _write(file, json.dumps({"key": key} | result.as_dict(), indent=1))
     return done
@@ -131,23 +144,23 @@ def _write(file: Path, text: str) -> None:
 
 def main() -> None:
     """Grade what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("place", type=Path, metavar="FOLDER", help="folder or zip of notebooks")
-    parser.add_argument("--assignment", default="", help="all are for this exercise")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=Path("graded"))
-    parser.add_argument("--scheduler", default="", help="address of a Dask cluster to grade on")
-    parser.add_argument("--unsafe", action="store_true", help="without a wall, with your rights")
-    given = parser.parse_args()
+    from tools.grading import exports
+
+    given = _arguments()
     if given.assignment:
         master_of(given.assignment)
     if not given.unsafe:
         wall.refuse_without_a_wall()
-    if os.geteuid() == 0:
-        print("note: you are root. The students' code is not, but grade as another user if you can")
-    found = submissions.collect(given.place, given.assignment)
-    limits = wall.Limits()
-    results, safe = given.out / "results", not given.unsafe
+    found = submissions.collect(
+        given.place,
+        given.assignment,
+        system=given.system,
+        roster=given.roster,
+        due=late.due(given.due) if given.due else None,
+        policy=given.late,
+        keep=given.keep,
+    )
+    limits, results, safe = wall.Limits(), given.out / "results", not given.unsafe
     if given.scheduler:
         from distributed import Client
 
@@ -155,14 +168,38 @@ def main() -> None:
             done = grade_all(found, results, limits, safe=safe, pool=client.get_executor())
     else:
         done = grade_all(found, results, limits, given.jobs, safe)
-    rows = [(submission, done[submission.file]) for submission in found]
+    rows = [(submission, done[submission.key]) for submission in found]
     given.out.mkdir(parents=True, exist_ok=True)
     gradebook.write(rows, given.out)
     report.write_all(rows, given.out)
+    exports.write_all(rows, given.out, given.system)
     graded = sum(result.status == "graded" for _, result in rows)
-    print(f"{len(rows)} submissions, {graded} of them graded without a remark. See:")
-    for name in ("grades.csv", "summary.html", "feedback"):
+    print(f"{len(rows)} rows, {graded} of them graded without a remark. See:")
+    for name in ("summary.html", "grades.csv", "marks.csv", "feedback"):
         print(f"  {given.out / name}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("place", type=Path, metavar="FOLDER", help="folder or zip of notebooks")
+    parser.add_argument("--assignment", default="", help="all are for this exercise")
+    parser.add_argument("--system", default="", help="where they come from, if it is not seen")
+    parser.add_argument(
+        "--roster", type=_path, help="the class as a table: name, id, email, section"
+    )
+    parser.add_argument("--due", default="", help="2026-11-20T23:59, with or without a zone")
+    parser.add_argument("--late", default="", help='such as "10%% a day, at most 50%%"')
+    parser.add_argument("--keep", choices=["newest", "first"], default="newest")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path("graded"))
+    parser.add_argument("--scheduler", default="", help="address of a Dask cluster to grade on")
+    parser.add_argument("--unsafe", action="store_true", help="without a wall, with your rights")
+    return parser.parse_args()
+
+
+def _path(text: str) -> Path | None:
+    """Return a path, or None for an empty word."""
+    return Path(text) if text else None
 
 
 if __name__ == "__main__":

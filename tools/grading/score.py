@@ -1,37 +1,33 @@
-"""Grade one notebook: put it in order, run it behind the wall, run the tests out here.
+"""Grade one notebook: put it in order, and have it run and judged behind the wall.
 
-The check cells of the master are run as they stand, public and hidden part, in this process. Of a
-submission only what stands in its answer cells, and in cells of the student's own, is ever run.
+Of a submission only what stands in its answer cells, in cells of the student's own, and in cells of
+the course that the student changed is ever run. What comes back from behind the wall is believed in
+nothing but this: which checks passed. Every text is cut and cleaned before it is kept.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
-import contextlib
-import ctypes
 import functools
-import io
 import os
-import threading
+import re
+import select
+import socket
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from tools import exercises, notebooks
-from tools.grading import remote
-from tools.grading.wall import Server
+from tools.errors import CourseError
+from tools.grading import values
+from tools.grading.judge import INSIDE, names_in
+from tools.grading.wall import Sandbox, Zygote
 
-STANDS_INSIDE = {
-    "keras",
-    "tf",
-}  # modules that the tests use inside, where the student's objects are
-USUAL = ("passed", "failed", "not answered", "to read")
+STATUSES = ("passed", "failed", "not answered")  # what the judge may say of a check
+USUAL = (*STATUSES, "to read")
 DATA = "shared-load-mnist"  # names Keras only for a download, which a grader does not need
+TEXT = 500_000  # characters of printed texts and errors that are kept of a submission
+HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS$.*?^### END HIDDEN TESTS$\n?", re.M | re.S)
 
 
 @dataclass
@@ -75,59 +71,84 @@ def find_cells(submission: Any, release: Any) -> tuple[dict[str, Any], list[str]
     """Return the student's cells by the release's ids, and notes on what was not as released.
 
     A cell is known by its id, else by its grade_id, else by its first line: Colab and Drive may
-    drop the first two. Of two cells with the same name the first one counts.
+    drop the first two. Of two cells with the same name the first one has it; see ``in_order``.
     """
-    lines, notes = {}, []
-    for cell in release.cells:
-        if "nbgrader" in cell.metadata:
-            lines[_first_line(cell)] = cell.id
+    lines = {_first_line(cell): cell.id for cell in release.cells if "nbgrader" in cell.metadata}
     known = {cell.id for cell in release.cells}
     found: dict[str, Any] = {}
+    notes = []
     for cell in submission.cells:
-        grade_id = cell.metadata.get("nbgrader", {})
-        grade_id = grade_id.get("grade_id") if isinstance(grade_id, dict) else None
-        for name in (cell.get("id"), grade_id, lines.get(_first_line(cell))):
-            if isinstance(name, str) and name in known:
+        for name in _names_of(cell, lines):
+            if name in known:
                 if name in found:
-                    notes.append(f"there are two cells {name}; the first one counts")
+                    notes.append(f"there are two cells {name}; {_twice(name)}")
                 else:
                     found[name] = cell
                 break
     for cell in release.cells:
         if "nbgrader" in cell.metadata and cell.id not in found:
             notes.append(f"the cell {cell.id} is missing")
+        elif "nbgrader" in cell.metadata and cell.cell_type != found[cell.id].cell_type:
+            notes.append(f"{cell.id} is no {cell.cell_type} cell any more, so it was not read")
         elif cell.metadata.get("nbgrader", {}).get("locked") and not _equal(cell, found[cell.id]):
             notes.append(f"{cell.id} was edited; the original was used")
-    return found, notes
+    return found, notes[:50]
 
 
-def in_order(submission: Any, master: Any, release: Any) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the code to run as (cell id, source), and notes on what was not as released.
+def _names_of(cell: Any, lines: dict[str, str]) -> list[Any]:
+    """Return by what a cell may be known: its id, its grade_id, the name of its first line."""
+    grading = cell.metadata.get("nbgrader", {})
+    grade_id = grading.get("grade_id") if isinstance(grading, dict) else None
+    names = [cell.get("id"), grade_id, lines.get(_first_line(cell))]
+    return [name for name in names if isinstance(name, str)]
 
-    Answers are the student's, everything else of the exercise is the master's, checks are left
-    out, and cells that the student added run where they stand.
+
+def _twice(name: str) -> str:
+    return "both were run" if name.startswith("answer-") else "the original was used"
+
+
+def in_order(submission: Any, master: Any, release: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the steps of a run, {"kind": "cell" or "check", "id", "source"}, and notes.
+
+    The steps have the order of the notebook. Answers are the student's, checks the master's. A
+    cell of the course that the student has changed is run as it was, and then as it is now. Cells
+    that the student added run where they stand.
     """
     found, notes = find_cells(submission, release)
     names = {id(cell): name for name, cell in found.items()}
-    answers = {c.id for c in release.cells if c.metadata.get("nbgrader", {}).get("solution")}
-    own: dict[str, list[tuple[str, str]]] = {}
+    lines = {_first_line(cell): cell.id for cell in release.cells if "nbgrader" in cell.metadata}
+    own: dict[str, list[dict[str, Any]]] = {}
     before = ""
     for number, cell in enumerate(submission.cells):
         name = names.get(id(cell))
         if name:
             before = name
         elif cell.cell_type == "code" and cell.source.strip():
-            own.setdefault(before, []).append((f"own-{number}", cell.source))
-    code = own.get("", [])
+            again = any(n.startswith("check-") for n in _names_of(cell, lines))
+            step = {"kind": "cell", "id": f"own-{number}", "source": cell.source}
+            own.setdefault(before, []).extend([] if again else [step])
+    steps = own.get("", [])
     for cell in master.cells:
-        given = found.get(cell.id)
-        if cell.cell_type == "code" and cell.id in answers:
-            if given is not None and given.cell_type == "code":
-                code.append((cell.id, given.source))
-        elif cell.cell_type == "code" and not cell.id.startswith("check-"):
-            code.append((cell.id, cell.source))
-        code += own.get(cell.id, [])
-    return code, notes
+        if cell.cell_type == "code":
+            steps += _steps_of(cell, found.get(cell.id), notes)
+        steps += own.get(cell.id, [])
+    return steps, notes
+
+
+def _steps_of(cell: Any, given: Any, notes: list[str]) -> list[dict[str, Any]]:
+    """Return the steps of one code cell of the master, of which the student has ``given``."""
+    facts = cell.metadata.get("nbgrader", {})
+    if facts.get("grade"):
+        seen = HIDDEN.sub("", cell.source)
+        return [{"kind": "check", "id": cell.id, "source": cell.source, "seen": seen}]
+    yours = given.source if given is not None and given.cell_type == "code" else None
+    if facts.get("solution"):
+        return [] if yours is None else [{"kind": "cell", "id": cell.id, "source": yours}]
+    steps = [{"kind": "cell", "id": cell.id, "source": cell.source}]
+    if yours is not None and yours.split() != cell.source.split():
+        notes.append(f"{cell.id} was changed: the original was run, and then yours")
+        steps.append({"kind": "cell", "id": f"{cell.id}-yours", "source": yours})
+    return steps
 
 
 def _first_line(cell: Any) -> str:
@@ -138,167 +159,206 @@ def _equal(one: Any, other: Any) -> bool:
     return str(one.source).split() == str(other.source).split()
 
 
-# Running the tests
-
-
 @functools.cache
-def trusted_space(path: Path) -> dict[str, Any]:
-    """Return the names that the tests of a master share and that do not come from a student.
+def shared_cells(path: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the cells of a master that are neither answer nor check: [[id, source], ...] twice.
 
-    They are made by the master's cells that are neither answer nor check and use no Keras.
+    The first ones use no Keras and are the tests' own; the others are run in the clean process.
     """
-    space: dict[str, Any] = {"__name__": "__main__", "os": os}  # os: with Keras in one cell
+    plain: list[list[str]] = []
+    with_keras: list[list[str]] = []
     for cell in notebooks.code_cells(notebooks.read(path)):
-        inside = STANDS_INSIDE & names_in(cell.source) and cell.id != DATA
-        if "nbgrader" not in cell.metadata and not inside:
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(cell.source, f"<{cell.id}>", "exec"), space)
-    return space
+        if "nbgrader" not in cell.metadata:
+            inside = INSIDE & names_in(cell.source) and cell.id != DATA
+            (with_keras if inside else plain).append([cell.id, cell.source])
+    return plain, with_keras
 
 
-def names_in(source: str) -> set[str]:
-    """Return the names that a piece of code uses, imports included."""
-    tree = ast.walk(ast.parse(source))
-    return {n.id for n in tree if isinstance(n, ast.Name)} | {
-        (alias.asname or alias.name).split(".")[0]
-        for n in ast.walk(ast.parse(source))
-        if isinstance(n, ast.Import | ast.ImportFrom)
-        for alias in n.names
-    }
+# The run
 
 
-def run_check(session: remote.Session, check: Any, space: dict[str, Any]) -> None:
-    """Run a check cell here, with stand-ins for the student's names; raise what it raises."""
-    names = dict(space)
-    for name in sorted(names_in(check.source) - set(space) - set(vars(builtins))):
-        found = session.ask("get", name)
-        if found:
-            names[name] = found[0]
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(check.source, f"<{check.id}>", "exec"), names)
+class Stopped(Exception):
+    """The processes of a submission were ended, or have ended, at a step."""
 
-
-@contextlib.contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Raise remote.Ended in this thread if the block takes longer.
-
-    A test that runs out here cannot be killed, as a student's process can; but it is the course's
-    own code, and a loop over something endless that a student returned ends in this way.
-    """
-    lock, thread = threading.Lock(), threading.get_ident()
-    done = False
-
-    def stop() -> None:
-        with lock:
-            if not done:
-                late = ctypes.py_object(remote.Late)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), late)
-
-    timer = threading.Timer(seconds, stop)
-    timer.start()
-    try:
-        yield
-    finally:
-        with lock:
-            done = True
-        timer.cancel()
+    def __init__(self, step: str, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.step, self.status = step, status
 
 
 class Grader:
     """The run of one submission, over as many processes as its crashes make necessary."""
 
-    def __init__(self, path: Path, submission: Any, server: Server) -> None:
-        self.limits, self.server, self.path = server.limits, server, path
+    def __init__(self, path: Path, submission: Any, zygote: Zygote) -> None:
+        self.zygote, self.limits, self.path = zygote, zygote.limits, path
         self.master = notebooks.read(path)
-        self.code, notes = in_order(submission, self.master, released(path))
+        self.steps, notes = in_order(submission, self.master, released(path))
         self.result = Result(notes=notes)
-        self.deadline = time.monotonic() + server.limits.notebook
-        self.session: remote.Session | None = None
-        self.skipped: dict[str, remote.Ended] = {}  # cells that ended the process, and how
+        self.judged: dict[str, tuple[str, str, bool]] = {}  # check: status, message, hidden
+        self.stopped: dict[str, tuple[str, str]] = {}  # step: status, sentence
+        self.text_left = TEXT
 
     def run(self) -> Result:
         """Grade every question; a stopped one costs only itself, as far as the time allows."""
         started = time.monotonic()
-        try:
-            for cell in self.master.cells:
-                if cell.metadata.get("nbgrader", {}).get("grade"):
-                    self.result.questions.append(self.grade(cell))
-        finally:
-            if self.session:
-                self.session.close()
+        self.deadline = started + self.limits.notebook
+        while not self._all_judged():
+            attempt = Attempt(self)
+            try:
+                attempt.follow()
+                break
+            except Stopped as stopped:
+                self._note(stopped)
+                if time.monotonic() >= self.deadline:
+                    self._give_up(stopped)
+                    break
+            finally:
+                attempt.close()
         self.result.seconds = round(time.monotonic() - started, 2)
-        stopped = [q for q in self.result.questions if q.status not in USUAL]
-        lost = [note for note in self.result.notes if note.startswith("the cell answer-")]
+        return self._finished()
+
+    def _all_judged(self) -> bool:
+        return all(s["id"] in self.judged for s in self.steps if s["kind"] == "check")
+
+    def _note(self, stopped: Stopped) -> None:
+        """Remember that a step is not to be taken again, and what it costs."""
+        if not stopped.step:  # before the first one: nothing of the student's has run
+            raise CourseError(f"starting the run: {stopped}") from stopped
+        self.stopped[stopped.step] = stopped.status, str(stopped)
+        check = stopped.step.replace("answer-", "check-")
+        if check.startswith("check-"):
+            self.judged[check] = stopped.status, str(stopped), False
+        else:
+            self.result.notes.append(f"{stopped.step} was left out: {stopped}")
+
+    def _give_up(self, stopped: Stopped) -> None:
+        """Give all checks that are left the reason for which the run has ended."""
+        for step in self.steps:
+            if step["kind"] == "check":
+                self.judged.setdefault(step["id"], (stopped.status, str(stopped), False))
+
+    def plan(self) -> dict[str, Any]:
+        """Return what the judge is to do: what is left, without what has ended a process."""
+        plain, with_keras = shared_cells(self.path)
+        left = [
+            step for step in self.steps
+            if step["id"] not in (self.judged if step["kind"] == "check" else self.stopped)
+        ]  # fmt: skip
+        seed = os.environ.get("COURSE_SEED", "2026")
+        return {"seed": seed, "space": plain, "clean": with_keras, "steps": left}
+
+    def ran(self, name: str, told: Any) -> None:
+        """Keep what a cell printed, cut and cleaned."""
+        told = told if isinstance(told, dict) else {}
+        printed = values.clean(told.get("printed"), min(20_100, self.text_left))
+        error = told.get("error")
+        if isinstance(error, list) and len(error) == 3:
+            error = [values.clean(part, min(2_200, self.text_left)) for part in error]
+        else:
+            error = None
+        self.text_left -= len(printed) + sum(map(len, error or []))
+        self.result.printed[name] = {"printed": printed, "error": error}
+
+    def _finished(self) -> Result:
+        """Return the result with a question for each graded cell of the master."""
+        result = self.result
+        for cell in self.master.cells:
+            facts = cell.metadata.get("nbgrader", {})
+            if not facts.get("grade"):
+                continue
+            most = float(facts["points"])
+            if cell.cell_type == "markdown":
+                result.questions.append(Question(cell.id, most, None, "to read"))
+                continue
+            status, message, hidden = self.judged[cell.id]
+            if status == "failed" and cell.id.replace("check-", "answer-") not in self._answers():
+                status, message = "not answered", "the answer cell is missing"
+            points = most if status == "passed" else 0.0
+            result.questions.append(Question(cell.id, most, points, status, message, hidden))
+        stopped = [q for q in result.questions if q.status not in USUAL]
+        lost = [note for note in result.notes if note.startswith("the cell answer-")]
         if lost:
-            self.result.status, self.result.sentence = "missing cells", "; ".join(lost)
+            result.status, result.sentence = "missing cells", "; ".join(lost)
         if stopped:
-            self.result.status, self.result.sentence = stopped[0].status, stopped[0].message
-        return self.result
+            result.status, result.sentence = stopped[0].status, stopped[0].message
+        return result
 
-    def grade(self, cell: Any) -> Question:
-        """Return the result of one graded cell of the master."""
-        points = float(cell.metadata["nbgrader"]["points"])
-        if cell.cell_type == "markdown":
-            return Question(cell.id, points, None, "to read")
-        answer = cell.id.replace("check-", "answer-")
-        if answer not in dict(self.code):
-            return Question(cell.id, points, 0.0, "not answered", "the answer cell is missing")
+    def _answers(self) -> set[str]:
+        return {step["id"] for step in self.steps if step["id"].startswith("answer-")}
+
+
+class Attempt:
+    """The processes of one attempt at a submission: judge, worker, and the clean one."""
+
+    def __init__(self, grader: Grader) -> None:
+        self.grader, self.limits = grader, grader.limits
+        self.judge = grader.zygote.sandbox("judge")
+        self.sandboxes: dict[str, Sandbox] = {"judge": self.judge}
+        self.step = ""
+        self.until = grader.deadline
+
+    def follow(self) -> None:
+        """Follow the run to its end. Raises Stopped where a process ends, or has to be ended."""
+        stream = self.judge.stream
+        stream.settimeout(10)
         try:
-            session = self.ready(answer)
-            session.allow(self.limits.call)
-            with at_most(self.limits.call + 5):
-                run_check(session, cell, trusted_space(self.path))
-            return Question(cell.id, points, points, "passed")
-        except remote.Ended as ended:
-            self.close()
-            self.skipped[answer] = ended
-            return Question(cell.id, points, 0.0, ended.status, str(ended))
-        except Exception as error:
-            return self.failure(cell, points, error)
+            values.send(stream, {"plan": self.grader.plan()}, [])
+            while True:
+                self._wait(stream)
+                message, _ = values.receive(stream)
+                if "end" in message:
+                    return
+                self._take(message)
+        except (OSError, EOFError, values.BadValueError) as error:
+            sentence = "the process that runs the tests ended in the middle of its work"
+            raise Stopped(self.step, "crashed", sentence) from error
 
-    def failure(self, cell: Any, points: float, error: Exception) -> Question:
-        """Return the result of a check that raised, with a message for the student."""
-        text = str(error).strip() or type(error).__name__
-        if not isinstance(error, AssertionError):
-            text = f"{type(error).__name__}: {text}"
-        status = "not answered" if "is still to do" in text else "failed"
-        lines = cell.source.split("\n")
-        start = next((n for n, s in enumerate(lines, 1) if "BEGIN HIDDEN" in s), len(lines) + 1)
-        trace, at = error.__traceback__, 0
-        while trace:
-            if trace.tb_frame.f_code.co_filename == f"<{cell.id}>":
-                at = max(at, trace.tb_lineno) if at == 0 else at
-            trace = trace.tb_next
-        return Question(cell.id, points, 0.0, status, text, hidden=at >= start)
+    def _wait(self, stream: socket.socket) -> None:
+        """Wait for a message; raise Stopped where time or memory is over."""
+        while not select.select([stream], [], [], 0.05)[0]:
+            if time.monotonic() > self.until:
+                whole = self.until >= self.grader.deadline
+                seconds = self.limits.notebook if whole else self.limits.call
+                sentence = f"over time: stopped after {seconds:.0f} seconds"
+                raise Stopped(self.step, "over time", sentence)
+            for sandbox in self.sandboxes.values():
+                if sandbox.memory() > self.limits.memory:
+                    sentence = f"over memory: more than {self.limits.memory // 2**20:,} MiB"
+                    raise Stopped(self.step, "over memory", sentence)
 
-    def ready(self, answer: str) -> remote.Session:
-        """Return a session in which the cells have been run; begin a new one if there is none."""
-        if self.session is None:
-            self.session = remote.Session(self.server.sandbox(), self.deadline)
-            for name, source in self.code:
-                if name in self.skipped:
-                    continue
-                self.session.allow(self.limits.call)
-                try:
-                    self.result.printed[name] = self.session.ask("run", source, name)
-                except remote.Ended as ended:
-                    self.close()
-                    self.skipped[name] = ended
-                    if name == answer:
-                        raise
-                    self.result.notes.append(f"{name} was left out: {ended}")
-                    return self.ready(answer)
-        if answer in self.skipped:
-            raise self.skipped[answer]
-        return self.session
+    def _take(self, message: dict[str, Any]) -> None:
+        """Do what the judge asks for, or keep what it tells. Texts are cleaned here, again."""
+        steps = {step["id"] for step in self.grader.steps}
+        if message.get("need") in ("worker", "clean"):
+            self._start(message["need"])
+        elif message.get("at") in steps:
+            self.step = message["at"]
+            self.until = min(time.monotonic() + self.limits.call, self.grader.deadline)
+        elif message.get("ran") == self.step:
+            self.grader.ran(self.step, message.get("told"))
+        elif message.get("judged") == self.step and message.get("status") in STATUSES:
+            text = values.clean(message.get("message"), 2_000)
+            self.grader.judged[self.step] = message["status"], text, bool(message.get("hidden"))
+        elif message.get("ended") == self.step:
+            status = "tampered" if message.get("status") == "tampered" else "crashed"
+            raise Stopped(self.step, status, values.clean(message.get("message"), 500))
+        else:
+            raise values.BadValueError("the judge said what it cannot have to say")
+
+    def _start(self, role: str) -> None:
+        """Start the worker, or the clean process, and hand the judge the way to it."""
+        if role in self.sandboxes:
+            raise values.BadValueError("there is one already")
+        sandbox = self.grader.zygote.sandbox("worker", data=role == "worker")
+        self.sandboxes[role] = sandbox
+        socket.send_fds(self.judge.stream, [b"f"], [sandbox.stream.fileno()])
+        sandbox.stream.close()  # so that the judge notices when the process ends
 
     def close(self) -> None:
-        """End the process, so that the next question begins with a new one."""
-        if self.session:
-            self.session.close()
-        self.session = None
+        """End all processes of this attempt."""
+        for sandbox in self.sandboxes.values():
+            sandbox.kill()
 
 
-def grade(path: Path, submission: Path, server: Server) -> Result:
-    """Return the grade of the notebook ``submission`` against the master at ``path``."""
-    return Grader(path, nbformat.read(submission, as_version=4), server).run()
+def grade(path: Path, submission: Any, zygote: Zygote) -> Result:
+    """Return the grade of a notebook against the master at ``path``."""
+    return Grader(path, submission, zygote).run()

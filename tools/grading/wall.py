@@ -1,31 +1,42 @@
-"""The wall: a sandbox of bubblewrap's around one student's process.
+"""The wall: each hand-in runs in sandboxes of its own, made by bubblewrap.
 
-Own process, network, user and IPC namespaces; the system and the course's environment to read
-and nothing else; /tmp and home in memory, with a size; no environment variables; limits on
-memory, processor time, files and processes; killed as a whole.
+Own process, network, IPC and file namespaces; the system and the course's environment to read and
+nothing else; /tmp, /dev/shm and home in memory, with a size; no environment variables; limits on
+memory, processor time, files and processes; no capabilities; a filter of system calls; killed as a
+whole. Nothing of a sandbox outlives it, so nothing of one hand-in is seen by the next.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import json
 import os
-import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import notebooks
 from tools.errors import CourseError
 
-HERE = Path(__file__).parent
 NOBODY = 65534
+FIRST_USER = 2_000_000_000  # as root each sandbox has a user of its own: limits count by user
 HOME = "/home/student"
-GRADER = "/grader"  # where the inside finds worker.py and values.py
 MIB = 2**20
+IN_MEMORY = (HOME, "/tmp", "/dev/shm")
+REMEDIES = """
+Ubuntu 23.10 and newer allow bubblewrap only what its AppArmor profile says. Two commands help:
+  sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0     until the next start
+  echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf     for good"""
 
 
 @dataclass(frozen=True)
@@ -33,21 +44,25 @@ class Limits:
     """What one submission may use."""
 
     notebook: float = 300.0  # seconds for all of it
-    call: float = 60.0  # seconds for one cell or one question of the tests
-    memory: int = 4096 * MIB  # bytes of memory, all processes together
+    call: float = 60.0  # seconds for one cell, or for the tests of one question
+    memory: int = 4096 * MIB  # bytes of memory, all processes of a sandbox together
     space: int = 12 * 1024 * MIB  # bytes of address space of one process; TensorFlow reserves much
-    disk: int = 64 * MIB  # bytes in /tmp and in the home folder, each
+    disk: int = 64 * MIB  # bytes in each folder in memory
     processor: int = 600  # seconds of processor time of one process
-    processes: int = 256  # with their threads; TensorFlow starts some dozens
+    processes: int = 128 + 6 * (os.cpu_count() or 1)  # with their threads; TensorFlow starts many
+    files: int = 128  # open ones of a process: each socket holds memory that nobody counts
 
 
 def missing() -> str:
     """Return why there can be no wall on this machine, or nothing if there can."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)"
-    words = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    words = [*command(Limits(), None), "true"]
     tried = subprocess.run(words, capture_output=True, text=True, check=False)
-    return f"bubblewrap does not start: {tried.stderr.strip()}" if tried.returncode else ""
+    if not tried.returncode:
+        return ""
+    told = tried.stderr.strip()
+    return f"bubblewrap does not start: {told}{REMEDIES if 'ermission' in told else ''}"
 
 
 def refuse_without_a_wall() -> None:
@@ -55,58 +70,58 @@ def refuse_without_a_wall() -> None:
     if reason := missing():
         raise CourseError(
             f"grading: {reason}. It keeps a student's code away from your files, and it is for "
-            "Linux only. Elsewhere grade in a Linux machine, or say --unsafe to run the code of "
-            "people you trust with your own rights."
+            "Linux only. On macOS and Windows use the image (book/instructors.md), or say --unsafe "
+            "on Linux to run the code of people you trust with your own rights."
         )
 
 
-def command(limits: Limits, data: Path | None, *given: int | str) -> list[str]:
-    """Return the command that runs worker.py behind the wall, with the arguments ``given``."""
+def command(limits: Limits, data: Path | None) -> list[str]:
+    """Return bubblewrap's words for a sandbox in which ``data``, if given, is at /data."""
     root = os.geteuid() == 0
     words = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--unshare-pid"]
     words += ["--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    # A real other user, so that the limit on processes counts; only root can become one.
-    words += [] if root else ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
-    words += ["--cap-drop", "ALL"]
-    words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else []
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in folders_in_memory():
-        words += ["--perms", "0755", "--dir", str(Path(folder).parent)]
-        words += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", folder]
+    # Root makes the sandbox without a user namespace, and what runs in it becomes a real other
+    # user; anybody else needs the namespace, and no further one can be made in it.
+    words += [] if root else ["--unshare-user", *_no_more_namespaces()]
+    words += [] if root else ["--uid", str(NOBODY), "--gid", str(NOBODY)]
+    words += ["--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
+    for place in ("sys", "sysrq-trigger", "irq", "bus", "fs"):  # the kernel's settings
+        words += ["--ro-bind-try", f"/proc/{place}", f"/proc/{place}"]
     system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", *_python_folders()]
-    for folder in sorted({str(p) for f in [*system, f"{GRADER}/x"] for p in Path(f).parents}):
+    below = {str(parent) for folder in [*system, HOME] for parent in Path(folder).parents}
+    for folder in sorted(below):
         words += ["--perms", "0755", "--dir", folder]
+    for folder in IN_MEMORY:
+        words += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", folder]
     for folder in system:
         words += ["--ro-bind-try", folder, folder]
-    for file in ("worker.py", "values.py"):
-        words += ["--ro-bind", str(HERE / file), f"{GRADER}/{file}"]
     if data:
         words += ["--ro-bind", str(data), "/data"]
-    settings = {
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--"]
+
+
+@functools.cache
+def _no_more_namespaces() -> list[str]:
+    """Return the option of bubblewrap 0.8 and newer; the filter of system calls does it as well."""
+    told = subprocess.run(["bwrap", "--help"], capture_output=True, text=True, check=False)
+    return ["--disable-userns"] if "--disable-userns" in told.stdout else []
+
+
+def settings(data: bool) -> dict[str, str]:
+    """Return all environment variables of a process in a sandbox. No GPU: marks do not differ."""
+    return {
         "HOME": HOME,
-        "TMPDIR": HOME,
+        "TMPDIR": "/tmp",
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "COURSE_DATA": "/data",
+        "COURSE_DATA": "/data" if data else "/nowhere",
         "MPLBACKEND": "agg",
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "NVIDIA_TF32_OVERRIDE": "0",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    for name, value in settings.items():
-        words += ["--setenv", name, value]
-    words += ["--remount-ro", "/", "--chdir", HOME, "--"]
-    if root:
-        words += ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-        words += ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-    words += ["prlimit", f"--as={limits.space}", f"--cpu={limits.processor}", "--core=0"]
-    words += [f"--nproc={limits.processes}", f"--fsize={limits.disk}", "--nofile=256"]
-    return [*words, sys.executable, "-s", f"{GRADER}/worker.py", *map(str, given)]
-
-
-def folders_in_memory() -> list[str]:
-    """Return the folders to write in: home, and /tmp where the course does not lie below it."""
-    below = [Path(folder).is_relative_to("/tmp") for folder in _python_folders()]
-    return [HOME] if any(below) else [HOME, "/tmp"]
 
 
 def _python_folders() -> list[str]:
@@ -115,102 +130,109 @@ def _python_folders() -> list[str]:
 
 
 class Sandbox:
-    """A worker behind the wall: the socket that leads to it, and its first process."""
+    """A process behind the wall, and the socket that leads to it."""
 
-    def __init__(self, limits: Limits, stream: socket.socket, first: int) -> None:
-        """Take over the worker at the other end of ``stream``, whose first process is given."""
-        self.limits, self.stream, self.first = limits, stream, first
-        self.ended = False
+    def __init__(self, stream: socket.socket, number: int, first: int, handle: int) -> None:
+        """Take over a process ``number``; ``handle`` stands for the sandbox's ``first`` one."""
+        self.stream, self.number, self.first, self.handle = stream, number, first, handle
 
     def memory(self) -> int:
-        """Return the bytes of memory that all processes behind the wall hold."""
+        """Return the bytes of memory that all processes in the sandbox hold."""
         page, total = os.sysconf("SC_PAGE_SIZE"), 0
-        for process in [self.first, *descendants(self.first)]:
+        roots = {self.number, self.first}
+        for process in roots.union(*(descendants(root) for root in roots)):
             try:
                 total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * page
             except (OSError, IndexError):
                 continue  # it has just ended
         return total
 
-    def kill_processes(self) -> None:
-        """End every process behind the wall, and return when the last one is gone."""
-        if self.ended:  # its number may be another process's by now
+    def kill(self) -> None:
+        """End every process in the sandbox; return when the last one is gone."""
+        if self.handle < 0:
             return
-        self.ended = True
-        processes = [self.first, *descendants(self.first)]
-        for process in processes:
+        below = [] if self.number != self.first else descendants(self.first)  # without a wall
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        for process in below:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        while any(alive(process) for process in processes):
-            time.sleep(0.002)
-
-    def kill(self) -> None:
-        """End every process behind the wall, and close the way to it."""
-        self.kill_processes()
+        select.select([self.handle], [], [], 10)  # the first process is the last one to go
+        os.close(self.handle)
+        self.handle = -1
         self.stream.close()
 
 
-class Server:
-    """A process behind the wall that has imported Keras, and forks for each submission.
+class Zygote:
+    """The process that has imported Keras, from which the processes in the sandboxes are forked."""
 
-    Each fork is behind a second wall, in namespaces of its own: it sees neither the server nor
-    another submission.
-    """
+    users = itertools.count(FIRST_USER)
 
     def __init__(self, limits: Limits, data: Path | None, safe: bool = True) -> None:
-        """Start the process; return when it is ready. Without ``safe`` there is no wall at all."""
+        """Start it; return when it is ready. Without ``safe`` there are no sandboxes at all."""
         self.limits, self.data, self.safe = limits, data, safe
-        if not safe:
-            return
-        self.control, inner = socket.socketpair()
+        self.lock = threading.Lock()  # one request at a time
+        self.control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.folder = tempfile.TemporaryDirectory(prefix="course-zygote-")
+        words = [sys.executable, "-s", "-m", "tools.grading.zygote", str(inner.fileno())]
+        environment = settings(data=False) | {
+            "HOME": self.folder.name,  # nobody's own settings of Keras or IPython
+            "MPLCONFIGDIR": self.folder.name,
+            "PATH": os.environ.get("PATH", os.defpath),
+        }
+        errors = Path(self.folder.name, "errors").open("w")
         self.process = subprocess.Popen(
-            command(limits, data, inner.fileno(), limits.disk, *folders_in_memory()),
+            words,
             pass_fds=[inner.fileno()],
+            env=environment,
+            cwd=notebooks.ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             start_new_session=True,
         )
         inner.close()
-        self.control.settimeout(120)
-        if self.control.recv(8, socket.MSG_WAITALL) != b"ready   ":
+        self.control.settimeout(180)
+        if self.control.recv(8) != b"ready":
+            told = Path(errors.name).read_text(errors="replace").strip().splitlines()
             raise CourseError(
-                "starting the wall: bubblewrap or Python behind it did not start. Try: "
-                + " ".join([*command(limits, data, 0)[:-1], "--help"])
+                f"starting the grader: {told[-1] if told else 'Python did not start'}"
             )
 
-    def sandbox(self) -> Sandbox:
-        """Return a new worker for one submission."""
+    def sandbox(self, role: str, data: bool = True) -> Sandbox:
+        """Return a new process in a sandbox of its own: a "worker" or a "judge"."""
         outer, inner = socket.socketpair()
+        limits = self.limits
+        request = {
+            "role": role,
+            "command": command(limits, self.data if data else None) if self.safe else [],
+            "user": next(self.users) if os.geteuid() == 0 else None,
+            "settings": settings(data),
+            "limits": {
+                "AS": limits.space, "CPU": limits.processor, "CORE": 0, "NPROC": limits.processes,
+                "FSIZE": limits.disk, "NOFILE": limits.files, "MSGQUEUE": 0,
+            },
+        }  # fmt: skip
         if not self.safe:
-            words = [sys.executable, str(HERE / "worker.py"), str(inner.fileno())]
-            settings = os.environ | {"COURSE_DATA": str(self.data), "MPLBACKEND": "agg"}
-            bare = subprocess.Popen(words, pass_fds=[inner.fileno()], env=settings)
-            inner.close()
-            return Sandbox(self.limits, outer, bare.pid)
-        socket.send_fds(self.control, [b"f"], [inner.fileno()])
+            request["settings"] = settings(data) | {"COURSE_DATA": str(self.data)}
+        with self.lock:
+            socket.send_fds(self.control, [json.dumps(request).encode()], [inner.fileno()])
+            text, handles, *_ = socket.recv_fds(self.control, 2**16, 1)
         inner.close()
-        number = int(self.control.recv(8, socket.MSG_WAITALL))
-        for process in descendants(self.process.pid):
-            if _numbers(process)[-2:] == [number, 1]:
-                return Sandbox(self.limits, outer, process)
-        raise CourseError("starting a worker behind the wall: it ended at once")
+        reply = json.loads(text or b'{"error": "the grader\'s own process has ended"}')
+        if "error" in reply:
+            raise CourseError(f"making a sandbox: {reply['error']}")
+        return Sandbox(outer, reply["number"], reply["first"], handles[0])
 
     def close(self) -> None:
-        """End the server and whatever is left behind its wall."""
-        if not self.safe:
-            return
-        Sandbox(self.limits, self.control, self.process.pid).kill()
-        self.process.wait()
-
-
-def _numbers(process: int) -> list[int]:
-    """Return the numbers of a process, from the outermost process namespace to its own."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return []
-    return [int(n) for n in re.findall(r"^NSpid:(.*)$", status, re.M)[0].split()]
+        """End it; what is still in a sandbox ends with it."""
+        self.control.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
 
 
 def alive(process: int) -> bool:
@@ -234,3 +256,11 @@ def descendants(parent: int) -> list[int]:
         found += children
         waiting += children
     return found
+
+
+def until_gone(processes: list[int], seconds: float) -> list[int]:
+    """Wait until none of these processes is alive, or the time is over; return those that are."""
+    end = time.monotonic() + seconds
+    while (left := [p for p in processes if alive(p)]) and time.monotonic() < end:
+        time.sleep(0.02)
+    return left

@@ -1,29 +1,26 @@
-"""The inside of the wall: run a student's cells, and answer what the tests outside ask.
+"""The inside of the wall: run a notebook's cells, and answer what the tests outside ask.
 
-    python worker.py FD          serve one student's tests on the socket with the number FD
-    python worker.py FD BYTES FOLDER ...
-                                 import what takes long; then fork for each socket that comes in,
-                                 with these folders in memory, of so many bytes each
-
-Requests are answered with the token they came with. Whatever a student does to this process, the
-tests are not in it: it can only give wrong values.
+Two kinds of process do this. In a student's one the cells of the submission run. In a clean one
+nothing of a student's ever runs: it holds the Keras of the tests, and the networks that students
+made, built again from their configuration and weights (parcels.py). Whatever a student does to the
+first, the tests are in neither: it can only give wrong values.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import inspect
 import io
-import os
 import socket
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import values  # type: ignore[import-not-found]  # beside this file, behind the wall too
+import IPython.core.interactiveshell
+from traitlets.config import Config
+
+from tools.grading import parcels, values
 
 OUTPUT = 20_000  # characters of printed output that are kept for a cell
 MESSAGE = 2_000  # characters of an error message that are passed on
@@ -54,27 +51,55 @@ class Limited(io.TextIOBase):
         return "".join(self.kept)
 
 
+def shell() -> Any:
+    """Return an IPython shell without history, colours or files: cells run as in a notebook."""
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "NoColor"
+    settings.InteractiveShell.xmode = "Minimal"
+    made = IPython.core.interactiveshell.InteractiveShell.instance(config=settings)
+    made.showtraceback = lambda *given, **named: None  # the error is told by its result
+    made.showsyntaxerror = lambda *given, **named: None
+    return made
+
+
 class Worker:
-    """One student's namespace, and the objects of it that the tests outside hold on to."""
+    """A namespace in which cells run, and the objects of it that the tests outside hold on to."""
 
     def __init__(self, stream: socket.socket) -> None:
         self.stream = stream
         self.objects: list[Any] = []
         self.numbers: dict[int, int] = {}
-        self.space: dict[str, Any] = {"__name__": "__main__"}
-        self.transform: Callable[[str], str] | None = None
+        self.shell = shell()
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """The names of the notebook."""
+        found: dict[str, Any] = self.shell.user_ns
+        return found
 
     # Values
 
+    def number(self, item: Any) -> int:
+        """Keep ``item`` and return its number."""
+        found = self.numbers.get(id(item))
+        if found is None:
+            found = self.numbers[id(item)] = len(self.objects)
+            self.objects.append(item)
+        return found
+
     def refer(self, item: Any) -> list[Any]:
         """Keep ``item`` and return what tells the outside about it: number, kinds, own name."""
-        number = self.numbers.get(id(item))
-        if number is None:
-            number = self.numbers[id(item)] = len(self.objects)
-            self.objects.append(item)
+        return ["object", *self._told(item)]
+
+    def refer_to_keras(self, item: Any) -> list[Any] | None:
+        """Do the same for a layer, network or symbolic tensor; return None for anything else."""
+        return ["keras", *self._told(item)] if parcels.is_keras(item) else None
+
+    def _told(self, item: Any) -> list[Any]:
         kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(item).__mro__]
-        own = f"{item.__module__}.{item.__qualname__}" if inspect.isclass(item) else ""
-        return ["object", number, kinds, own]
+        named = inspect.isclass(item) or inspect.isfunction(item)
+        return [self.number(item), kinds, f"{item.__module__}.{item.__qualname__}" if named else ""]
 
     def resolve(self, node: list[Any]) -> Any:
         """Return the object that the outside names, or a function that calls the outside."""
@@ -89,13 +114,17 @@ class Worker:
 
         def call(*positions: Any, **keywords: Any) -> Any:
             given = [list(positions), keywords]
-            tree, blobs = values.dump(given, self.refer)
+            tree, blobs = self.dump(given)
             values.send(self.stream, {"callback": number, "value": tree}, blobs)
             result, *after = self.serve(until="returned")
             values.write_back(given, after)
             return result
 
         return call
+
+    def dump(self, item: Any) -> tuple[Any, list[bytes]]:
+        """Return a value as it crosses."""
+        return values.dump(item, self.refer, self.refer_to_keras)
 
     # Requests
 
@@ -112,44 +141,48 @@ class Worker:
             blobs = []
             try:
                 result = getattr(self, "on_" + message["ask"])(*given)
-                reply["value"], blobs = values.dump(result, self.refer)
+                reply["value"], blobs = self.dump(result)
             except BaseException as error:
                 kinds = [kind.__name__ for kind in type(error).__mro__]
                 reply["error"] = [kinds, _text(error)]
             values.send(self.stream, reply, blobs)
 
     def on_run(self, source: str, name: str) -> dict[str, Any]:
-        """Run a cell; return what it printed, and its error as [kind, message, traceback]."""
-        printed, error = Limited(), None
+        """Run a cell; return what it printed, and its error as [kind, message, where and what]."""
+        printed, told = Limited(), None
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            try:
-                source = self.plain(source)
-                exec(compile(source, f"<{name}>", "exec"), self.space)
-            except BaseException as raised:
-                lines = traceback.format_exception_only(raised)
-                where = [f.lineno for f in traceback.extract_tb(raised.__traceback__)]
-                at = f"line {where[1]} of the cell: " if len(where) > 1 else ""
-                error = [type(raised).__name__, _text(raised), at + "".join(lines)[-MESSAGE:]]
-        return {"printed": printed.text(), "error": error}
-
-    def plain(self, source: str) -> str:
-        """Return a cell's source with IPython's magics turned into Python."""
-        if not any(line.lstrip()[:1] in ("%", "!", "?") for line in source.splitlines()):
-            return source
-        from IPython.core.interactiveshell import InteractiveShell
-
-        shell = InteractiveShell.instance(user_ns=self.space)
-        return str(shell.transform_cell(source))
+            done = self.shell.run_cell(source)
+        error = done.error_before_exec or done.error_in_exec
+        if error is not None:
+            lines = "".join(traceback.format_exception_only(error))[-MESSAGE:]
+            told = [type(error).__name__, _text(error), _place(error) + lines]
+        return {"printed": printed.text(), "error": told}
 
     def on_get(self, name: str) -> list[Any]:
-        """Return [value] of a name of the student's notebook, or [] if there is none."""
-        return [self.space[name]] if name in self.space else []
+        """Return [value] of a name of the notebook, or [] if there is none."""
+        space = self.space
+        return [space[name]] if name in space else []
 
     def on_call(self, function: Any, positions: Any, keywords: Any) -> list[Any]:
         """Call an object; return its result, and the arguments as they are afterwards."""
         with contextlib.redirect_stdout(Limited()), contextlib.redirect_stderr(Limited()):
             result = function(*positions, **keywords)
         return [result, positions, keywords]
+
+    def on_list(self, item: Any) -> list[Any]:
+        """Return the elements of an object, which may be an endless generator, up to a limit."""
+        found = []
+        for element in item:
+            found.append(element)
+            if len(found) > values.MAX_ITEMS:
+                raise ValueError(f"it has more than {values.MAX_ITEMS:,} elements")
+        return found
+
+    def on_seed(self, seed: int) -> None:
+        """Set the seed of everything that draws."""
+        parcels.keras.utils.set_random_seed(seed)
+
+    # What only the clean process is asked
 
     def on_attribute(self, item: Any, name: str) -> Any:
         """Return an attribute of an object."""
@@ -167,16 +200,6 @@ class Worker:
         """Return the length of an object."""
         return int(len(item))
 
-    def on_list(self, item: Any) -> list[Any]:
-        """Return the elements of an object."""
-        return list(item)
-
-    def on_array(self, item: Any) -> Any:
-        """Return an object as an array."""
-        import numpy
-
-        return numpy.asarray(item)
-
     def on_truth(self, item: Any) -> bool:
         """Return whether an object counts as true."""
         return bool(item)
@@ -184,6 +207,39 @@ class Worker:
     def on_text(self, item: Any) -> str:
         """Return an object as text."""
         return str(item)[:MESSAGE]
+
+    # Networks that go from one process to the other
+
+    def on_pack(self, item: Any, linked: dict[int, int]) -> dict[str, Any]:
+        """Return a Keras object as plain data; ``linked`` has the other side's numbers of ours."""
+        return parcels.pack(item, {id(self.objects[n]): there for n, there in linked.items()})
+
+    def on_unpack(self, parcel: dict[str, Any]) -> list[int]:
+        """Build a Keras object from a parcel; return its number."""
+        return [self.number(parcels.unpack(parcel, self.objects))]
+
+    def on_same(self, number: int) -> Any:
+        """Return an object by its number."""
+        return self.objects[number]
+
+    def on_state(self, item: Any) -> dict[str, Any]:
+        """Return what may change in a Keras object: its design in short, weights, trainable."""
+        return parcels.state(item)
+
+    def on_load_state(self, item: Any, state: dict[str, Any]) -> None:
+        """Give a Keras object the weights of its counterpart, and what of it is trained."""
+        parcels.load_state(item, state)
+
+
+def _place(error: BaseException) -> str:
+    """Return which line of the cell an error came from, as the beginning of a sentence."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [
+        f.lineno for f in frames if "ipython-input" in f.filename or "/ipykernel_" in f.filename
+    ]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno]
+    return f"line {lines[0]} of the cell: " if lines and lines[0] else ""
 
 
 def _text(error: BaseException) -> str:
@@ -195,82 +251,6 @@ def _text(error: BaseException) -> str:
 
 def main(stream: socket.socket) -> None:
     """Serve the socket until the outside closes it."""
+    sys.stdout, sys.stderr = Limited(), Limited()
     with contextlib.suppress(EOFError, OSError):
         Worker(stream).serve()
-
-
-# Forking: Keras is imported once, and each student gets a copy of the process behind a second
-# wall. It is a fresh user, process, network and file namespace, in which the first process has
-# number 1 and sees none but its own; when that one dies, all of them do.
-
-NEW_NAMESPACES = 0x10000000 | 0x20000000 | 0x00020000 | 0x40000000 | 0x08000000
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def fork_for_each(control: socket.socket, disk: int, folders: list[str]) -> None:
-    """Fork for each socket that comes through ``control``; answer with the process's number."""
-    import keras  # type: ignore[import-untyped]  # noqa: F401 - what follows has it for nothing
-    import numpy  # noqa: F401
-
-    control.sendall(b"ready   ")
-    while True:
-        word, files, *_ = socket.recv_fds(control, 1, 1)
-        if not word or not files:
-            return
-        control.sendall(f"{_enclosed(files[0], control, disk, folders):8}".encode())
-        os.close(files[0])
-
-
-def _enclosed(file: int, control: socket.socket, disk: int, folders: list[str]) -> int:
-    """Fork a process in namespaces of its own that serves ``file``; return its number."""
-    read, write = os.pipe()
-    middle = os.fork()
-    if middle:
-        os.close(write)
-        os.waitpid(middle, 0)
-        answer = os.read(read, 20)
-        os.close(read)
-        return int(answer or b"0")
-    try:
-        user, group = os.getuid(), os.getgid()
-        control.close()
-        os.close(read)
-        _call(LIBC.unshare(NEW_NAMESPACES))
-        for name, text in [
-            ("setgroups", "deny"),
-            ("uid_map", f"{user} {user} 1"),
-            ("gid_map", f"{group} {group} 1"),
-        ]:
-            with open(f"/proc/self/{name}", "w") as target:
-                target.write(text)
-        first = os.fork()
-        if first:
-            os.write(write, str(first).encode())
-            os._exit(0)
-        os.close(write)
-        os.setsid()  # else a signal to the group would reach the process that forked
-        for folder, size in [*((folder, disk) for folder in folders), ("/proc", 65536)]:
-            options = f"size={size},mode=1777".encode()
-            _call(LIBC.mount(b"tmpfs", folder.encode(), b"tmpfs", 6, options))
-        os.mkdir("/proc/self")  # TensorFlow asks /proc for the program, and for its arguments
-        os.symlink(sys.executable, "/proc/self/exe")
-        with open("/proc/self/cmdline", "w") as target:
-            target.write(f"{sys.executable}\0")
-        os.chdir(folders[0])
-        main(socket.socket(fileno=file))
-    finally:
-        os._exit(1)
-
-
-def _call(result: int) -> None:
-    """Raise OSError if a call of the C library has failed."""
-    if result:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-if __name__ == "__main__":
-    given = socket.socket(fileno=int(sys.argv[1]))
-    if len(sys.argv) > 2:
-        fork_for_each(given, int(sys.argv[2]), sys.argv[3:])
-    else:
-        main(given)
