@@ -1,7 +1,7 @@
 """The tests of one submission: run its cells and the checks of the master, in their order.
 
-This process has the master's checks and no code of a student's. It handles values that a student chose,
-so it is in a sandbox itself: it can be killed like the process that runs the answers.
+This process has the master's checks and no code of a student's. It handles values that a student
+chose, so it is in a sandbox itself: it can be killed like the process that runs the answers.
 """
 
 from __future__ import annotations

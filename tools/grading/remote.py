@@ -2,8 +2,8 @@
 
 Three processes take part. The tests are in this one. The student's cells ran in another; what it
 answers is taken by value, and an object that is no value is sealed: a test may call it or go
-through it, and ask it nothing. A layer or network of Keras's is sent as configuration and weights to a
-clean third process and asked there; the Keras of the tests is that process's, too.
+through it, and ask it nothing. A layer or network of Keras's is sent as configuration and weights
+to a clean third process and asked there; the Keras of the tests is that process's, too.
 """
 
 from __future__ import annotations
@@ -341,7 +341,7 @@ class Room:
                 return link.ours
         item = Sealed(self.student, theirs)
         numbers = {link.theirs: link.ours._number for link in self.links}
-        parcel = self._parcel(self.student.ask("pack", item, numbers))
+        parcel = self._parcel(item, numbers)
         ours = self._unpacked(parcel)
         self._link(theirs, ours, parcel)
         return ours
@@ -355,10 +355,16 @@ class Room:
         found: StandIn = self.clean.ask("same", number)
         return found
 
-    def _parcel(self, parcel: Any) -> dict[str, Any]:
-        if not isinstance(parcel, dict) or not isinstance(parcel.get("state", {}), dict):
-            raise Ended("tampered", "what came back is not in the format: no network")
-        return parcel
+    def _parcel(self, item: Sealed, numbers: dict[int, int]) -> dict[str, Any]:
+        """Return a student's network as plain data; it may name no other objects of ours."""
+        parcel = self.student.ask("pack", item, numbers)
+        try:
+            named = [*parcel.get("linked", {}).values(), *parcel.get("inputs", [])]
+            if set(named) <= set(numbers.values()) and isinstance(parcel.get("state", {}), dict):
+                return dict(parcel)
+        except (AttributeError, TypeError):
+            pass
+        raise Ended("tampered", "what came back is not in the format: no network")
 
     def _link(self, theirs: int, ours: StandIn, parcel: dict[str, Any]) -> Link:
         design = str(parcel.get("state", {}).get("design", ""))
@@ -403,6 +409,6 @@ class Room:
             self.clean.ask("load_state", link.ours, state)
             return
         numbers = {one.theirs: one.ours._number for one in self.links if one is not link}
-        parcel = self._parcel(self.student.ask("pack", item, numbers))
+        parcel = self._parcel(item, numbers)
         vars(link.ours)["_number"] = self._unpacked(parcel)._number
         link.design = str(parcel.get("state", {}).get("design", ""))

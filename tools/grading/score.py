@@ -151,6 +151,13 @@ def _steps_of(cell: Any, given: Any, notes: list[str]) -> list[dict[str, Any]]:
     return steps
 
 
+def _untouched(submission: Any, release: Any) -> bool:
+    """Return whether every answer cell that is there stands as it was released."""
+    found, _ = find_cells(submission, release)
+    answers = [c for c in release.cells if c.metadata.get("nbgrader", {}).get("solution")]
+    return all(_equal(cell, found[cell.id]) for cell in answers if cell.id in found)
+
+
 def _first_line(cell: Any) -> str:
     return str(cell.source).strip().split("\n")[0].strip()
 
@@ -193,6 +200,7 @@ class Grader:
         self.master = notebooks.read(path)
         self.steps, notes = in_order(submission, self.master, released(path))
         self.result = Result(notes=notes)
+        self.untouched = _untouched(submission, released(path))
         self.judged: dict[str, tuple[str, str, bool]] = {}  # check: status, message, hidden
         self.stopped: dict[str, tuple[str, str]] = {}  # step: status, sentence
         self.text_left = TEXT
@@ -274,6 +282,9 @@ class Grader:
                 status, message = "not answered", "the answer cell is missing"
             points = most if status == "passed" else 0.0
             result.questions.append(Question(cell.id, most, points, status, message, hidden))
+        if self.untouched:
+            result.status = "untouched"
+            result.sentence = "every answer is as it was released: was another file meant?"
         stopped = [q for q in result.questions if q.status not in USUAL]
         lost = [note for note in result.notes if note.startswith("the cell answer-")]
         if lost:

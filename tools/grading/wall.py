@@ -13,6 +13,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -25,11 +26,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tools import notebooks
 from tools.errors import CourseError
 
 NOBODY = 65534
-FIRST_USER = 2_000_000_000  # as root each sandbox has a user of its own: limits count by user
+# As root each sandbox has a user of its own, since limits count by user; each run, other users.
+FIRST_USER = 2_000_000_000 + os.getpid() % 100_000 * 10_000
 HOME = "/home/student"
 MIB = 2**20
 IN_MEMORY = (HOME, "/tmp", "/dev/shm")
@@ -57,12 +61,20 @@ def missing() -> str:
     """Return why there can be no wall on this machine, or nothing if there can."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)"
+    if os.geteuid() == 0 and (closed := _closed_to_others()):
+        return f"{closed} cannot be read by other users, as which root runs the students' code"
     words = [*command(Limits(), None), "true"]
     tried = subprocess.run(words, capture_output=True, text=True, check=False)
     if not tried.returncode:
         return ""
     told = tried.stderr.strip()
     return f"bubblewrap does not start: {told}{REMEDIES if 'ermission' in told else ''}"
+
+
+def _closed_to_others() -> Path | None:
+    """Return a part of this Python that other users cannot read, as after a umask of 077."""
+    places = [*map(Path, _python_folders()), Path(sys.executable).resolve(), Path(np.__file__)]
+    return next((place for place in places if not place.stat().st_mode & 0o004), None)
 
 
 def refuse_without_a_wall() -> None:
@@ -121,6 +133,7 @@ def settings(data: bool) -> dict[str, str]:
         "NVIDIA_TF32_OVERRIDE": "0",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PIP_RETRIES": "0",  # there is no network to wait for
     }
 
 
@@ -209,7 +222,8 @@ class Zygote:
             "user": next(self.users) if os.geteuid() == 0 else None,
             "settings": settings(data),
             "limits": {
-                "AS": limits.space, "CPU": limits.processor, "CORE": 0, "NPROC": limits.processes,
+                "AS": limits.space, "CPU": limits.processor, "CORE": 0,
+                "NPROC": limits.processes + _tasks_that_count(),
                 "FSIZE": limits.disk, "NOFILE": limits.files, "MSGQUEUE": 0,
             },
         }  # fmt: skip
@@ -221,6 +235,7 @@ class Zygote:
         inner.close()
         reply = json.loads(text or b'{"error": "the grader\'s own process has ended"}')
         if "error" in reply:
+            outer.close()
             raise CourseError(f"making a sandbox: {reply['error']}")
         return Sandbox(outer, reply["number"], reply["first"], handles[0])
 
@@ -233,6 +248,23 @@ class Zygote:
             self.process.kill()
             self.process.wait()
         self.folder.cleanup()
+
+
+@functools.cache
+def _tasks_that_count() -> int:
+    """Return how many tasks count towards a sandbox's limit though they are outside of it.
+
+    Before Linux 5.14 all of a user's did, whatever the namespace.
+    """
+    kernel = tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
+    if os.geteuid() == 0 or kernel >= (5, 14):
+        return 0
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid == os.getuid():
+                total += len(list((folder / "task").iterdir()))
+    return total + 200  # and what the user starts in the meantime
 
 
 def alive(process: int) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import IPython.core.interactiveshell
+import keras
 from traitlets.config import Config
 
 from tools.grading import parcels, values
@@ -59,6 +60,7 @@ def shell() -> Any:
     settings.InteractiveShell.xmode = "Minimal"
     made = IPython.core.interactiveshell.InteractiveShell.instance(config=settings)
     made.showtraceback = lambda *given, **named: None  # the error is told by its result
+    made.enable_gui = lambda gui=None: None  # %matplotlib needs no window here
     made.showsyntaxerror = lambda *given, **named: None
     return made
 
@@ -180,7 +182,7 @@ class Worker:
 
     def on_seed(self, seed: int) -> None:
         """Set the seed of everything that draws."""
-        parcels.keras.utils.set_random_seed(seed)
+        keras.utils.set_random_seed(seed)
 
     # What only the clean process is asked
 

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyseccomp as seccomp  # type: ignore[import-untyped]
+import pyseccomp as seccomp
 
 from tools.grading import judge, worker
 
