@@ -58,11 +58,11 @@ network: setup ## train the convnet of lesson 05 for the live network page
 exercises: setup ## generate exercises/ from solutions/
 	$(PY) -m tools.exercises
 
-# What may be said of a class: ASSIGNMENT, SYSTEM, ROSTER, DUE, LATE, KEEP; see book/instructors.md.
+# What may be said of a class: ASSIGNMENT, SYSTEM, ROSTER, DUE, POLICY, KEEP; see book/instructors.md.
 grade: setup ## grade SUBMISSIONS=folder behind a wall; ROSTER=class.csv, DUE=..., JOBS=2, OUT=graded
 	$(PY) -m tools.grading.grade "$(SUBMISSIONS)" --jobs $(JOBS) --out "$(OUT)" --scheduler "$(SCHEDULER)" \
 	  --assignment "$(ASSIGNMENT)" --system "$(SYSTEM)" --roster "$(ROSTER)" --due "$(DUE)" \
-	  --late "$(LATE)" $(if $(KEEP),--keep $(KEEP))
+	  --policy "$(POLICY)" $(if $(KEEP),--keep $(KEEP))
 
 read: setup ## read the written answers of OUT=graded side by side, on 127.0.0.1 (PORT=8000)
 	$(PY) -m tools.grading.reading "$(OUT)" --port $(PORT)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
@@ -295,9 +296,13 @@ def test_a_run_that_is_killed_leaves_nothing_behind_and_loses_nothing(zygote, tm
         time.sleep(0.1)
     below = wall.descendants(run.pid)
     assert len(below) >= 5
+    words_of = Path(f"/proc/{below[0]}/environ").read_bytes().split(b"\0")
+    (home,) = [Path(os.fsdecode(w[5:])) for w in words_of if w.startswith(b"HOME=")]
+    assert home.is_dir()
     run.send_signal(signal.SIGKILL)
     run.wait()
     assert wall.until_gone(below, 10) == []
+    assert not home.exists()
     kept = {file: file.stat().st_mtime_ns for file in (out / "results").glob("*.json")}
     subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     assert {file: file.stat().st_mtime_ns for file in kept} == kept

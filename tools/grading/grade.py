@@ -157,7 +157,7 @@ def main() -> None:
         system=given.system,
         roster=given.roster,
         due=late.due(given.due) if given.due else None,
-        policy=given.late,
+        policy=given.policy,
         keep=given.keep,
     )
     limits, results, safe = wall.Limits(), given.out / "results", not given.unsafe
@@ -188,7 +188,7 @@ def _arguments() -> argparse.Namespace:
         "--roster", type=_path, help="the class as a table: name, id, email, section"
     )
     parser.add_argument("--due", default="", help="2026-11-20T23:59, with or without a zone")
-    parser.add_argument("--late", default="", help='such as "10%% a day, at most 50%%"')
+    parser.add_argument("--policy", default="", help='such as "10%% a day, at most 50%%"')
     parser.add_argument("--keep", choices=["newest", "first"], default="newest")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("graded"))

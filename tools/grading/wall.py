@@ -38,9 +38,11 @@ HOME = "/home/student"
 MIB = 2**20
 IN_MEMORY = (HOME, "/tmp", "/dev/shm")
 REMEDIES = """
-Ubuntu 23.10 and newer allow bubblewrap only what its AppArmor profile says. Two commands help:
-  sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0     until the next start
-  echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf     for good"""
+Ubuntu 23.10 and newer allow bubblewrap only what its AppArmor profile says. Two commands help,
+the first until the next start, the second for good:
+  sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+  echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf
+"""
 
 
 @dataclass(frozen=True)
@@ -186,28 +188,29 @@ class Zygote:
         self.limits, self.data, self.safe = limits, data, safe
         self.lock = threading.Lock()  # one request at a time
         self.control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.folder = tempfile.TemporaryDirectory(prefix="course-zygote-")
+        self.folder = Path(tempfile.mkdtemp(prefix="course-zygote-"))  # the process removes it
         words = [sys.executable, "-s", "-m", "tools.grading.zygote", str(inner.fileno())]
         environment = settings(data=False) | {
-            "HOME": self.folder.name,  # nobody's own settings of Keras or IPython
-            "MPLCONFIGDIR": self.folder.name,
+            "HOME": str(self.folder),  # nobody's own settings of Keras or IPython
+            "MPLCONFIGDIR": str(self.folder),
             "PATH": os.environ.get("PATH", os.defpath),
         }
-        errors = Path(self.folder.name, "errors").open("w")
-        self.process = subprocess.Popen(
-            words,
-            pass_fds=[inner.fileno()],
-            env=environment,
-            cwd=notebooks.ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
+        errors = Path(self.folder, "errors")
+        with errors.open("w") as written:
+            self.process = subprocess.Popen(
+                words,
+                pass_fds=[inner.fileno()],
+                env=environment,
+                cwd=notebooks.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=written,
+                start_new_session=True,
+            )
         inner.close()
         self.control.settimeout(180)
         if self.control.recv(8) != b"ready":
-            told = Path(errors.name).read_text(errors="replace").strip().splitlines()
+            told = errors.read_text(errors="replace").strip().splitlines()
             raise CourseError(
                 f"starting the grader: {told[-1] if told else 'Python did not start'}"
             )
@@ -247,7 +250,7 @@ class Zygote:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.folder.cleanup()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @functools.cache
