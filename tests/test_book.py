@@ -135,6 +135,11 @@ def test_an_incomplete_claim_is_refused(tmp_path, entry):
         ("https://github.com/owner/name.git", "https://github.com/owner/name"),
         ("git@github.com:owner/name.js.git", "https://github.com/owner/name.js"),
         ("https://github.com/owner/name/", "https://github.com/owner/name"),
+        ("ssh://git@github.com:22/owner/name", "https://github.com/owner/name"),
+        ("git@github.com-work:owner/name.git", "https://github.com/owner/name"),
+        ("https://user:token@github.com/owner/name", "https://github.com/owner/name"),
+        ("https://notgithub.com/owner/name", ""),
+        ("https://example.org/github.com.evil/owner/name", ""),
         ("https://gitlab.com/owner/name", ""),
         (None, ""),
     ],
@@ -145,6 +150,16 @@ def test_buttons_follow_the_git_remote(tmp_path, monkeypatch, remote, address):
     if remote:
         subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
     assert course_site.repository(tmp_path) == address
+
+
+def test_a_download_inside_another_repository_is_not_that_repository(tmp_path, monkeypatch):
+    monkeypatch.delenv("COURSE_REPOSITORY", raising=False)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    remote = "https://github.com/someone/dotfiles"
+    subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
+    inner = tmp_path / "course-main"
+    inner.mkdir()
+    assert course_site.repository(inner) == ""
 
 
 def test_one_setting_comes_before_the_git_remote(tmp_path, monkeypatch):

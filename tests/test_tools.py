@@ -172,6 +172,14 @@ def test_pdf_follows_the_table_of_contents():
     assert pages[at + 1] == ("exercises/02_padding_and_stride/02_padding_and_stride", 1)
 
 
+def test_a_port_that_is_taken_is_named_with_a_free_one_to_try(tmp_path):
+    (tmp_path / "index.html").write_text("x", encoding="utf-8")
+    with serve.serving(tmp_path) as address:
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(CourseError, match=f"PORT={port + 1}"), serve.serving(tmp_path, port):
+            pass
+
+
 def test_serving_without_a_book_says_how_to_build_one(tmp_path):
     with pytest.raises(CourseError, match="make book"), serve.serving(tmp_path):
         pass

@@ -36,9 +36,17 @@ def application(folder: Path) -> Application:
 
 @contextmanager
 def serving(folder: Path = HTML, port: int = 0) -> Iterator[str]:
-    """Serve ``folder`` from a thread of this process; yield the address, with a free port for 0."""
+    """Serve ``folder`` from a thread of this process; yield the address, with a free port for 0.
+
+    Raises CourseError if no book is there, or if another program has the port.
+    """
     site = application(folder)
-    [socket] = bind_sockets(port, "127.0.0.1")
+    try:
+        [socket] = bind_sockets(port, "127.0.0.1")
+    except OSError as error:
+        raise CourseError(
+            f"serving {folder} on port {port}: {error.strerror}. Choose another: PORT={port + 1}"
+        ) from error
     ready, loops = threading.Event(), []
 
     async def run() -> None:

@@ -29,13 +29,25 @@ def repository(folder: Path) -> str:
     """
     address = os.environ.get("COURSE_REPOSITORY", "")
     if not address:
-        command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
-        try:
-            address = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        except OSError:  # git is not installed
-            address = ""
-    found = re.search(r"github\.com[:/]([\w.-]+)/([\w.-]+?)(\.git)?/?\s*$", address)
+        address = _git(folder, "remote", "get-url", "origin")
+        # A download that was unpacked inside another repository is not that repository.
+        top = _git(folder, "rev-parse", "--show-toplevel").strip()
+        address = address if top and Path(top).resolve() == folder.resolve() else ""
+    # https://github.com/o/n, git@github.com:o/n, ssh://git@github.com:22/o/n, and the alias of a
+    # host that ssh's own settings name, such as github.com-work. Not notgithub.com.
+    host = r"(?:^|[/@])(?:www\.)?github\.com(?:-[\w.-]+)?(?::\d+)?"
+    found = re.search(rf"{host}[:/]([\w.-]+)/([\w.-]+?)(\.git)?/?\s*$", address)
     return f"https://github.com/{found[1]}/{found[2]}" if found else ""
+
+
+def _git(folder: Path, *words: str) -> str:
+    """Return what git says about a folder; nothing if it refuses or is not installed."""
+    # The folder may be another user's, as in a container: it is only asked for its address.
+    command = ["git", "-c", f"safe.directory={folder.resolve()}", "-C", str(folder), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
 
 
 def site_address(repository_url: str) -> str:
