@@ -261,6 +261,7 @@ def test_where_namespaces_are_forbidden_it_says_what_helps(monkeypatch):
     """As Ubuntu 24.04 and GitHub's runners answer."""
     words = ["sh", "-c", "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1", "sh"]
     monkeypatch.setattr(wall, "command", lambda *_: words)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(
         CourseError, match="sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
     ):

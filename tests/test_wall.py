@@ -111,6 +111,18 @@ def as_ordinary_user():
     return [*words, "setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"]
 
 
+def test_where_no_namespace_can_be_made_it_says_what_helps(zygote):
+    """As on Ubuntu since 23.10: inside a sandbox that allows no further one, as another user."""
+    words = ["bwrap", "--unshare-user", "--disable-userns", "--dev-bind", "/", "/"]
+    words += [sys.executable, "-c", "from tools.grading import wall; wall.refuse_without_a_wall()"]
+    if os.geteuid() == 0:
+        words = [*as_ordinary_user(), *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOME": "/tmp"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode and "CourseError: grading: bubblewrap does not start" in done.stderr
+    assert "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in done.stderr
+
+
 LEAVE = """
 import os
 for folder in ("/tmp", "/dev/shm", "/home/student", "/dev", "/run", "/var/tmp", "/"):

@@ -42,6 +42,8 @@ Ubuntu 23.10 and newer allow bubblewrap only what its AppArmor profile says. Two
 the first until the next start, the second for good:
   sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
   echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-userns.conf
+Elsewhere an administrator may have set kernel.unprivileged_userns_clone or user.max_user_namespaces
+to 0. In Docker start the container as tools/grading/Containerfile says.
 """
 
 
@@ -70,7 +72,7 @@ def missing() -> str:
     if not tried.returncode:
         return ""
     told = tried.stderr.strip()
-    return f"bubblewrap does not start: {told}{REMEDIES if 'ermission' in told else ''}"
+    return f"bubblewrap does not start: {told}{'' if os.geteuid() == 0 else REMEDIES}"
 
 
 def _closed_to_others() -> Path | None:
