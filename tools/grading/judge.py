@@ -52,6 +52,8 @@ class Judge:
     def run(self) -> None:
         """Take each step of the plan; stop when a process has ended."""
         for step in self.plan["steps"]:
+            if step["kind"] == "check" and not self.plan["checks"]:
+                continue
             self.tell(at=step["id"])
             try:
                 if step["kind"] == "cell":
