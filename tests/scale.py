@@ -1,7 +1,7 @@
 """Measure the grader: a class of a given size for one exercise, in seconds and in memory.
 
     python -m tests.scale 02_padding_and_stride 300
-    python -m tests.scale 02_padding_and_stride 300 --kill 0.5     killed when half is done, and again
+    python -m tests.scale 02_padding_and_stride 300 --kill 0.5     killed at half, and again
     python -m tests.scale 02_padding_and_stride 300 --dask         through a cluster of two workers
     python -m tests.scale 02_padding_and_stride 10 --nbgrader      nbgrader's own autograde
 
@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,7 @@ class Memory(threading.Thread):
 def once(words, stop_at=None, results=None):
     """Run a command; return (seconds, most memory). Kill it when ``stop_at`` results are there."""
     started = time.monotonic()
-    run = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
     memory = Memory(run.pid)
     memory.start()
     while run.poll() is None:
@@ -82,6 +83,8 @@ def once(words, stop_at=None, results=None):
             run.kill()
         time.sleep(0.2)
     memory.on = False
+    if run.returncode not in (0, -signal.SIGKILL):
+        sys.exit(f"the command ended with {run.returncode}")
     return time.monotonic() - started, memory.most
 
 
@@ -155,8 +158,9 @@ def main():
     seconds, memory = once(ours(folder / "in", out, more))
     wrong = {name for name, mark in marks(out).items() if mark != expected[name]}
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 2**20
+    how = ", Dask" if given.dask else ""
     print(
-        f"{what}{', Dask' if given.dask else ''}: {seconds:.0f} s, {seconds / given.count:.2f} s each, "
+        f"{what}{how}: {seconds:.0f} s, {seconds / given.count:.2f} s each, "
         f"{memory / 2**20:.0f} MiB at most, {size:.0f} MiB written, "
         f"{len(marks(out))} marks, {len(wrong)} not as they should be"
     )

@@ -350,6 +350,12 @@ def test_a_cluster_grades_all_although_a_worker_is_killed(zygote, tmp_path):
         pool = client.get_executor()
         done = grade.grade_all(found, tmp_path / "results", wall.Limits(), pool=pool)
         killer.join()
+        folder = folder_of(tmp_path, {f"{n}_{STEM}.ipynb": handed_in({}, [n]) for n in "abc"})
+        words = [sys.executable, "-m", "tools.grading.grade", str(folder)]
+        words += ["--out", str(tmp_path / "out"), "--scheduler", cluster.scheduler_address]
+        subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    totals = [r["points"] for r in table(tmp_path / "out/grades.csv") if r["question"] == "total"]
+    assert totals == ["8"] * 3
     assert {result.status for result in done.values()} == {"graded"}
     assert sorted(done) == sorted(s.key for s in found)
     assert len(list((tmp_path / "results").glob("*.json"))) == len(found)
