@@ -251,6 +251,12 @@ def test_a_failure_of_the_grader_is_no_mark(tmp_path, monkeypatch):
     assert result.status == "not graded" and demo.earned(result) is None
 
 
+def test_an_environment_that_was_installed_anew_is_no_students_fault(zygote, monkeypatch):
+    monkeypatch.setattr(zygote, "environment", (0, 0))
+    with pytest.raises(CourseError, match="was changed meanwhile"):
+        score.grade(master(), handed_in({}), zygote)
+
+
 def test_without_bubblewrap_it_refuses(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(CourseError, match="--unsafe"):

@@ -223,6 +223,7 @@ class Grader:
             finally:
                 attempt.close()
         self._errors_again()
+        self.zygote.refuse_if_changed()
         self.result.seconds = round(time.monotonic() - started, 2)
         return self._finished()
 

@@ -189,6 +189,7 @@ class Zygote:
         """Start it; return when it is ready. Without ``safe`` there are no sandboxes at all."""
         self.limits, self.data, self.safe = limits, data, safe
         self.lock = threading.Lock()  # one request at a time
+        self.environment = _environment()
         self.control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.folder = Path(tempfile.mkdtemp(prefix="course-zygote-"))  # the process removes it
         words = [sys.executable, "-s", "-m", "tools.grading.zygote", str(inner.fileno())]
@@ -216,6 +217,14 @@ class Zygote:
             raise CourseError(
                 f"starting the grader: {told[-1] if told else 'Python did not start'}"
             )
+
+    def refuse_if_changed(self) -> None:
+        """Raise CourseError if the course's environment is not the one that this began with.
+
+        What a sandbox cannot import, because it was installed anew meanwhile, is no student's fault.
+        """
+        if _environment() != self.environment:
+            raise CourseError(f"grading: {sys.prefix} was changed meanwhile. Grade again")
 
     def sandbox(self, role: str, data: bool = True) -> Sandbox:
         """Return a new process in a sandbox of its own: a "worker" or a "judge"."""
@@ -253,6 +262,15 @@ class Zygote:
             self.process.kill()
             self.process.wait()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _environment() -> tuple[int, int] | None:
+    """Return what tells one installation of the course's environment from another."""
+    try:
+        told = Path(sys.prefix, "pyvenv.cfg").stat()
+    except OSError:
+        return None
+    return told.st_ino, told.st_mtime_ns
 
 
 @functools.cache
