@@ -221,7 +221,7 @@ class Zygote:
     def refuse_if_changed(self) -> None:
         """Raise CourseError if the course's environment is not the one that this began with.
 
-        What a sandbox cannot import, because it was installed anew meanwhile, is no student's fault.
+        What a sandbox cannot import, since it was installed anew meanwhile, is no student's fault.
         """
         if _environment() != self.environment:
             raise CourseError(f"grading: {sys.prefix} was changed meanwhile. Grade again")
