@@ -65,6 +65,20 @@ def test_a_cell_that_is_indented_throughout_is_run(zygote):
     assert points(run(zygote, {"answer-3": indented})) == FULL
 
 
+SHAPE = """# Answer 5
+import tensorflow as tf
+def layer_facts(image_shape, kernel_size, filters):
+    height, width, channels = image_shape
+    kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    shape = tf.zeros((height - kh + 1, width - kw + 1, filters)).shape
+    return shape, (kh * kw * channels + 1) * filters
+"""
+
+
+def test_a_shape_of_tensorflows_is_a_tuple(zygote):
+    assert points(run(zygote, {"answer-5": SHAPE})) == FULL
+
+
 HELPER = """
 def windows(x, k):
     return [x[i:i + k] for i in range(len(x) - k + 1)]

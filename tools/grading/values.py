@@ -161,6 +161,8 @@ def dump(
         if isinstance(item, dict):
             pairs = dict.items(item)
             return ["dict", [[walk(key, depth + 1), walk(part, depth + 1)] for key, part in pairs]]
+        if type(item).__module__.startswith("tensorflow") and hasattr(item, "as_list"):
+            return ["tuple", [walk(size, depth + 1) for size in item]]  # a TensorShape
         kept = keep(item)
         if kept is not None:
             return kept
