@@ -151,6 +151,19 @@ def test_nothing_of_one_hand_in_is_seen_by_the_next(zygote):
     assert "/home/student/note" not in json.dumps(result.printed)
 
 
+def test_the_course_may_lie_below_a_folder_in_memory(zygote, tmp_path, monkeypatch):
+    """A clone in /tmp, say, below folders that nobody else may enter."""
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "module.py").write_text("answer = 7", encoding="utf-8")
+    folders = [*wall._python_folders(), str(tmp_path / "env")]
+    monkeypatch.setattr(wall, "_python_folders", lambda: folders)
+    look = f"print('seen', open({str(tmp_path / 'env' / 'module.py')!r}).read())\n"
+    look += "open('/tmp/x', 'w').write('can be written')"
+    result = run(zygote, {}, [look])
+    (told,) = [told for name, told in result.printed.items() if name.startswith("own-")]
+    assert told["printed"].startswith("seen answer = 7") and not told["error"]
+
+
 def test_a_hundred_cells_that_end_the_process_end_in_time(zygote):
     started_at = time.monotonic()
     result = run(zygote, {}, ["import os\nos._exit(0)"] * 400)

@@ -104,11 +104,13 @@ def command(limits: Limits, data: Path | None) -> list[str]:
     for place in ("sys", "sysrq-trigger", "irq", "bus", "fs"):  # the kernel's settings
         words += ["--ro-bind-try", f"/proc/{place}", f"/proc/{place}"]
     system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", *_python_folders()]
-    below = {str(parent) for folder in [*system, HOME] for parent in Path(folder).parents}
-    for folder in sorted(below):
-        words += ["--perms", "0755", "--dir", folder]
+    words += ["--perms", "0755", "--dir", str(Path(HOME).parent)]
     for folder in IN_MEMORY:
         words += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", folder]
+    # After these, as the course may lie below /tmp: others have to get through to it.
+    below = {str(parent) for folder in system for parent in Path(folder).parents}
+    for folder in sorted(below - set(IN_MEMORY)):
+        words += ["--perms", "0755", "--dir", folder]
     for folder in system:
         words += ["--ro-bind-try", folder, folder]
     if data:
