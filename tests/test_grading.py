@@ -247,8 +247,16 @@ def test_a_failure_of_the_grader_is_no_mark(tmp_path, monkeypatch):
     monkeypatch.setattr(wall, "command", lambda *_: ["false"])
     found = submissions.collect(folder_of(tmp_path, {"kim.ipynb": handed_in({})}))
     result = grade.grade_one(found[0], LIMITS, True)
-    grade._zygote.close()
     assert result.status == "not graded" and demo.earned(result) is None
+
+
+def test_where_nothing_can_be_imported_behind_the_wall_nobody_gets_0(tmp_path, monkeypatch):
+    monkeypatch.setattr(grade, "_zygote", None)
+    monkeypatch.setattr(wall, "_python_folders", lambda: [])
+    (found,) = submissions.collect(folder_of(tmp_path, {"kim.ipynb": handed_in({})}))
+    result = grade.grade_one(found, LIMITS, True)
+    assert result.status == "not graded" and "trying the grader" in result.sentence
+    assert demo.earned(result) is None and grade._zygote is None
 
 
 def test_an_environment_that_was_installed_anew_is_no_students_fault(zygote, monkeypatch):

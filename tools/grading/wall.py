@@ -30,12 +30,18 @@ import numpy as np
 
 from tools import notebooks
 from tools.errors import CourseError
+from tools.grading import values
 
 NOBODY = 65534
 # As root each sandbox has a user of its own, since limits count by user; each run, other users.
 FIRST_USER = 2_000_000_000 + os.getpid() % 100_000 * 10_000
 HOME = "/home/student"
 MIB = 2**20
+# Needs modules that are not imported before the wall stands, as notebooks do.
+TRIAL = """
+import wave, numpy.polynomial, keras
+print(float(keras.ops.sum(keras.ops.ones(2))))
+"""
 IN_MEMORY = (HOME, "/tmp", "/dev/shm")
 REMEDIES = """
 Ubuntu 23.10 and newer allow bubblewrap only what its AppArmor profile says. Two commands help,
@@ -216,9 +222,32 @@ class Zygote:
         self.control.settimeout(180)
         if self.control.recv(8) != b"ready":
             told = errors.read_text(errors="replace").strip().splitlines()
-            raise CourseError(
-                f"starting the grader: {told[-1] if told else 'Python did not start'}"
-            )
+            reason = told[-1] if told else "Python did not start"
+            raise CourseError(f"starting the grader: {reason}")
+        try:
+            self.try_out()
+        except CourseError:
+            self.close()
+            raise
+
+    def try_out(self) -> None:
+        """Run a cell behind the wall; raise CourseError if what a notebook needs is not there.
+
+        Without this a machine on which nothing can be imported would give everybody 0 points.
+        """
+        sandbox = self.sandbox("worker")
+        try:
+            sandbox.stream.settimeout(120)
+            tree, blobs = values.dump([TRIAL, "trial"], lambda item: [])
+            values.send(sandbox.stream, {"ask": "run", "token": "", "value": tree}, blobs)
+            message, blobs = values.receive(sandbox.stream)
+            told = values.load(message.get("value"), blobs, lambda node: None)
+            if told != {"printed": "2.0\n", "error": None}:
+                raise CourseError(f"trying the grader: a cell behind the wall told {told}")
+        except (OSError, EOFError, values.BadValueError) as error:
+            raise CourseError(f"trying the grader: the process behind it ended: {error}") from error
+        finally:
+            sandbox.kill()
 
     def refuse_if_changed(self) -> None:
         """Raise CourseError if the course's environment is not the one that this began with.
