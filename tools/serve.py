@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import socket as Socket
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -34,6 +35,20 @@ def application(folder: Path) -> Application:
     return Application([(r"/(.*)", StaticFileHandler, files)], compress_response=True)
 
 
+def listen(port: int, task: str) -> Socket:
+    """Return a socket on this machine's own address, with a free port for 0.
+
+    Raises CourseError, which names the task and another port, if a program has this one.
+    """
+    try:
+        [socket] = bind_sockets(port, "127.0.0.1")
+    except OSError as error:
+        raise CourseError(
+            f"{task} on port {port}: {error.strerror}. Choose another: PORT={port + 1}"
+        ) from error
+    return socket
+
+
 @contextmanager
 def serving(folder: Path = HTML, port: int = 0) -> Iterator[str]:
     """Serve ``folder`` from a thread of this process; yield the address, with a free port for 0.
@@ -41,12 +56,7 @@ def serving(folder: Path = HTML, port: int = 0) -> Iterator[str]:
     Raises CourseError if no book is there, or if another program has the port.
     """
     site = application(folder)
-    try:
-        [socket] = bind_sockets(port, "127.0.0.1")
-    except OSError as error:
-        raise CourseError(
-            f"serving {folder} on port {port}: {error.strerror}. Choose another: PORT={port + 1}"
-        ) from error
+    socket = listen(port, f"serving {folder}")
     ready, loops = threading.Event(), []
 
     async def run() -> None:

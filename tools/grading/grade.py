@@ -23,7 +23,7 @@ import rich.progress
 
 from tools import notebooks
 from tools.errors import CourseError, run_tool
-from tools.grading import gradebook, late, report, score, submissions, values, wall
+from tools.grading import gradebook, late, marks, report, score, submissions, values, wall
 
 HERE = Path(__file__).parent
 DATA = notebooks.ROOT / "data"
@@ -115,7 +115,7 @@ def grade_all(
                     result = score.Result("not graded", f"the grader itself failed: {told}")
                 done[submission.key] = result
                 if result.status != "not graded":
-                    _write(file, json.dumps({"key": key} | result.as_dict(), indent=1))
+                    marks.write_file(file, json.dumps({"key": key} | result.as_dict(), indent=1))
     return done
 
 
@@ -135,13 +135,6 @@ def _stored(file: Path, key: str) -> score.Result | None:
         return score.Result(**content)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
 
 
 def main() -> None:

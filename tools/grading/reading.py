@@ -18,12 +18,13 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
-from tornado import netutil, web
+from tornado import web
 from tornado.httpserver import HTTPServer
 
 from tools.course_site.mathml import to_mathml
 from tools.errors import CourseError, run_tool
 from tools.grading import gradebook
+from tools.serve import listen
 
 PAGE = Path(__file__).parent / "reading_page"
 POLICY = (
@@ -167,12 +168,7 @@ def application(out: Path) -> web.Application:
 async def serve(out: Path, port: int, ready: Any = print) -> None:
     """Serve until stopped; ``ready`` gets the address. Raises CourseError if the port is taken."""
     site = application(out)
-    try:
-        [socket] = netutil.bind_sockets(port, "127.0.0.1")
-    except OSError as error:
-        raise CourseError(
-            f"reading answers on port {port}: {error.strerror}. Choose another: PORT={port + 1}"
-        ) from error
+    socket = listen(port, "reading answers")
     server = HTTPServer(site)
     server.add_socket(socket)
     ready(f"http://127.0.0.1:{socket.getsockname()[1]} (Ctrl-C stops; each mark is saved at once)")
