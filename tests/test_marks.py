@@ -784,6 +784,19 @@ def test_all_others_have_the_table_and_a_zip_of_pages(tmp_path, out, form, capsy
         assert len(set(packed.namelist())) == len(people)
 
 
+def test_marks_that_lack_an_answer_in_words_are_not_to_be_imported_yet(out, capsys):
+    """They were a point too low in the system's table, and nothing said so."""
+    (words,) = [q.name for q in graded().questions if q.points is None]
+    rows = write([(hand_in("Ana"), graded()), (hand_in("Ben"), graded())], out)
+    notes = (out / "exports" / "notes.txt").read_text("utf-8")
+    assert "Exercise 01: Convolution by hand: not to be imported yet" in notes
+    assert "still to be read: 2, which lack up to 2 points" in notes
+    for name in ("ana", "ben"):
+        formgrader(out, f"{name}-{ONE}", words, points=1.0)
+    write(rows, out)
+    assert not (out / "exports" / "notes.txt").exists()
+
+
 def canvas_import(file, course, sis=()):
     """Read a file as Canvas does: {Canvas's student: {assignment: grade}}; see exports.py."""
     rows = list(csv.reader(io.StringIO(file.read_text("utf-8-sig"))))
@@ -1038,7 +1051,8 @@ def test_all_others_get_a_page_for_each_student(out):
     rows = rows_of(students)
     rows.append(broken("old", "handed in twice", student=students[0], key="old", counts=False))
     write(rows, out)
-    assert {file.name for file in (out / "exports").iterdir()} == {f"feedback-{ONE}.zip"}
+    written = {file.name for file in (out / "exports").iterdir()}
+    assert written == {f"feedback-{ONE}.zip", "notes.txt"}  # answers are still to be read
     with zipfile.ZipFile(out / "exports" / f"feedback-{ONE}.zip") as packed:
         assert sorted(packed.namelist()) == ["a_b_c_ 2.html", "김민수 1.html"]
 

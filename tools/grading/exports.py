@@ -85,6 +85,8 @@ def write_all(rows: Rows, out: Path, system: str = "") -> list[Path]:
         *map(_roster_of, _students(counting)),
     }
     left = Left()
+    for stem in _stems(counting):
+        _note_unread(_of(counting, stem), stem, left)
     out.mkdir(parents=True, exist_ok=True)
     with marks.renewed(out / "exports") as folder:
         made = []
@@ -101,6 +103,17 @@ def write_all(rows: Rows, out: Path, system: str = "") -> list[Path]:
     if len(left.lines) > PRINTED:
         print(f"export: {len(left.lines) - PRINTED} more, in {out / 'exports' / 'notes.txt'}")
     return [out / "exports" / file.name for file in made]
+
+
+def _note_unread(rows: Rows, stem: str, left: Left) -> None:
+    """Say how many marks lack points, since nobody has read an answer in words yet."""
+    lacking = [stands.unread for stands in (marks.standing(*row) for row in rows) if stands.unread]
+    if lacking:
+        left.add(
+            f"{marks.title(stem)}: not to be imported yet. Marks with an answer still to be read: "
+            f"{len(lacking)}, which lack up to {marks.points(max(lacking))}. Run make read, and then "
+            "the same make grade again"
+        )
 
 
 def _stems(rows: Rows) -> list[str]:

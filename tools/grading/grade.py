@@ -2,7 +2,7 @@
 
     python -m tools.grading.grade FOLDER [--assignment 01_convolution_by_hand] [--jobs 2]
 
-Leaves in graded/ (or --out): grades.csv, summary.html, feedback/STUDENT/ASSIGNMENT.html, nbgrader's
+Leaves in graded/ (or --out): grades.csv, summary.html, feedback/KEY.html, nbgrader's
 gradebook.db and autograded/ for formgrader, and results/, from which a second run takes what has
 not changed. A run can be stopped and begun again.
 """
