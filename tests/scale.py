@@ -3,7 +3,8 @@
     python -m tests.scale 02_padding_and_stride 300
     python -m tests.scale 02_padding_and_stride 300 --kill 0.5     killed at half, and again
     python -m tests.scale 02_padding_and_stride 300 --dask         through a cluster of two workers
-    python -m tests.scale 02_padding_and_stride 10 --nbgrader      nbgrader's own autograde
+    python -m tests.scale 02_padding_and_stride 10 --beside        nbgrader's own autograde after it
+    python -m tests.scale 02_padding_and_stride 10 --beside OTTER  and otter run, of this program
 
 Of three hand-ins one is right, one has two wrong answers, one has two that are not answered; no two
 are the same. Prints one line; the marks are compared with those that they should be.
@@ -24,6 +25,7 @@ import time
 from pathlib import Path
 
 import psutil
+from nbgrader.api import Gradebook
 
 from tools import exercises, notebooks
 from tools.grading import demo, grade
@@ -105,7 +107,7 @@ def marks(out):
 
 
 def with_nbgrader(place, folder, stem):
-    """Return the seconds of nbgrader's own autograde on the same hand-ins."""
+    """Return the seconds and the marks of nbgrader's own autograde on the same hand-ins."""
     shutil.copy(ROOT / "nbgrader_config.py", folder)
     shutil.copytree(ROOT / "solutions", folder / "solutions")
     (folder / "data").symlink_to(ROOT / "data")
@@ -124,7 +126,54 @@ def with_nbgrader(place, folder, stem):
     subprocess.run(
         [*command, "autograde", stem], cwd=folder, env=environment, check=True, capture_output=True
     )
-    return time.monotonic() - started
+    seconds = time.monotonic() - started
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        found = {one.student.id: one.score for one in book.assignment_submissions(stem)}
+    return seconds, found
+
+
+def as_otter_tests(stem, folder):
+    """Write each check of the master as a test of otter's, in its older format of doctests."""
+    folder.mkdir(parents=True)
+    for cell in notebooks.read(ROOT / "solutions" / stem / f"{stem}.ipynb").cells:
+        facts = cell.metadata.get("nbgrader", {})
+        if cell.cell_type != "code" or not facts.get("grade"):
+            continue
+        # A doctest sees lines that begin with >>> or ...; exec takes the whole check at once.
+        code = f">>> exec(compile({cell.source!r}, {cell.id!r}, 'exec'), globals())"
+        suite = {"cases": [{"code": code, "hidden": False, "locked": False}]}
+        suite |= {"scored": True, "setup": "", "teardown": "", "type": "doctest"}
+        test = {"name": cell.id, "points": facts["points"], "suites": [suite]}
+        (folder / f"{cell.id.replace('-', '_')}.py").write_text(
+            f"OK_FORMAT = True\n\ntest = {test!r}\n"
+        )
+
+
+def with_otter(place, folder, stem, otter):
+    """Return the seconds and the marks of otter's autograder, one hand-in after the other.
+
+    https://otter-grader.readthedocs.io, "otter run": it grades one notebook in an environment that
+    is there, without a container.
+    """
+    as_otter_tests(stem, folder / "tests")
+    (folder / "data").symlink_to(ROOT / "data")
+    words = [otter, "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment"]
+    subprocess.run(words, cwd=folder, check=True, capture_output=True)
+    seconds, found = 0.0, {}
+    for file in sorted(place.iterdir()):
+        words = [otter, "run", "-a", "autograder.zip", "-o", "out", shutil.copy(file, folder)]
+        started = time.monotonic()
+        subprocess.run(words, cwd=folder, check=True, capture_output=True)
+        seconds += time.monotonic() - started
+        tests = json.loads((folder / "out" / "results.json").read_text())["tests"]
+        # Its first entry is a summary of the public tests, without a number of its own.
+        found[file.name.split("_")[0]] = sum(float(test.get("score") or 0) for test in tests)
+    return seconds, found
+
+
+def differ(found, expected):
+    """Return how many students have another mark than they should have, or none."""
+    return sum(found.get(name) != mark for name, mark in expected.items())
 
 
 def main():
@@ -134,16 +183,11 @@ def main():
     parser.add_argument("count", type=int)
     parser.add_argument("--kill", type=float, help="kill -9 when this share is done, and go on")
     parser.add_argument("--dask", action="store_true")
-    parser.add_argument("--nbgrader", action="store_true")
+    parser.add_argument("--beside", nargs="?", const="", metavar="OTTER")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="course-scale-"))
     expected = make(folder / "in", given.stem, given.count)
     what = f"{given.stem} x {given.count}"
-    if given.nbgrader:
-        seconds = with_nbgrader(folder / "in", folder, given.stem)
-        print(f"{what}, nbgrader: {seconds:.0f} s, {seconds / given.count:.2f} s each")
-        shutil.rmtree(folder)
-        return
     more, out = [], folder / "out"
     if given.dask:
         from distributed import LocalCluster
@@ -156,18 +200,27 @@ def main():
         )
         print(f"{what}: killed after {seconds:.0f} s")
     seconds, memory = once(ours(folder / "in", out, more))
-    wrong = {name for name, mark in marks(out).items() if mark != expected[name]}
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 2**20
     how = ", Dask" if given.dask else ""
     print(
         f"{what}{how}: {seconds:.0f} s, {seconds / given.count:.2f} s each, "
         f"{memory / 2**20:.0f} MiB at most, {size:.0f} MiB written, "
-        f"{len(marks(out))} marks, {len(wrong)} not as they should be"
+        f"{differ(marks(out), expected)} marks not as they should be"
     )
     again, _ = once(ours(folder / "in", out, more))
     print(f"{what}: again, with nothing to do: {again:.0f} s")
     if given.dask:
         cluster.close()
+    others = {"nbgrader": lambda place: with_nbgrader(folder / "in", place, given.stem)}
+    if given.beside:
+        others["otter"] = lambda place: with_otter(folder / "in", place, given.stem, given.beside)
+    for name, grade_with in others.items() if given.beside is not None else ():
+        (folder / name).mkdir()
+        seconds, found = grade_with(folder / name)
+        print(
+            f"{what}, {name}: {seconds:.0f} s, {seconds / given.count:.2f} s each, "
+            f"{differ(found, expected)} marks not as they should be"
+        )
     shutil.rmtree(folder)
 
 

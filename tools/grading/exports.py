@@ -111,8 +111,8 @@ def _note_unread(rows: Rows, stem: str, left: Left) -> None:
     if lacking:
         left.add(
             f"{marks.title(stem)}: not to be imported yet. Marks with an answer still to be read: "
-            f"{len(lacking)}, which lack up to {marks.points(max(lacking))}. Run make read, and then "
-            "the same make grade again"
+            f"{len(lacking)}, which lack up to {marks.points(max(lacking))}. Run make read, and "
+            "then the same make grade again"
         )
 
 
