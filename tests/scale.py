@@ -139,8 +139,10 @@ def as_otter_tests(stem, folder):
         facts = cell.metadata.get("nbgrader", {})
         if cell.cell_type != "code" or not facts.get("grade"):
             continue
-        # A doctest sees lines that begin with >>> or ...; exec takes the whole check at once.
-        code = f">>> exec(compile({cell.source!r}, {cell.id!r}, 'exec'), globals())"
+        # A doctest sees lines that begin with >>> or ..., and what is printed has to be expected.
+        run = f"exec(compile({cell.source!r}, {cell.id!r}, 'exec'), globals())"
+        quiet = f"with contextlib.redirect_stdout(io.StringIO()): {run}"
+        code = f">>> import contextlib, io\n>>> {quiet}\n... "
         suite = {"cases": [{"code": code, "hidden": False, "locked": False}]}
         suite |= {"scored": True, "setup": "", "teardown": "", "type": "doctest"}
         test = {"name": cell.id, "points": facts["points"], "suites": [suite]}
@@ -156,6 +158,7 @@ def with_otter(place, folder, stem, otter):
     is there, without a container.
     """
     as_otter_tests(stem, folder / "tests")
+    (folder / "out").mkdir()
     (folder / "data").symlink_to(ROOT / "data")
     words = [otter, "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment"]
     subprocess.run(words, cwd=folder, check=True, capture_output=True)
