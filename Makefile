@@ -1,6 +1,10 @@
 # Each target is one line of intent; the work is in tools/. Set-up is part of every target.
+# The Pythons that constraints.txt has files for; tests/test_setup.py compares.
+FIRST_PYTHON := 3.11.0
+BEFORE_PYTHON := 3.14
 PYTHON ?= python3
 PY := .venv/bin/python
+TENSORFLOW = $(shell sed -n 's/^tensorflow==//p' constraints.txt)
 COLAB_PYTHON ?= $(or $(shell command -v python3.13),$(PYTHON))
 COLAB_PY := .venv-colab/bin/python
 PORT ?= 8000
@@ -18,7 +22,7 @@ help: ## list the targets
 setup: .venv/ready ## create .venv with the versions of constraints.txt
 
 .venv/ready: requirements.txt constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"error: setting up with $(PYTHON): it is Python {v[0]}.{v[1]}, and the course needs 3.11 or newer. Name one: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; number = lambda text: tuple(map(int, text.split("."))); sys.exit(not number("$(FIRST_PYTHON)") <= v < number("$(BEFORE_PYTHON)") and f"error: setting up with $(PYTHON): it is Python {v[0]}.{v[1]}.{v[2]}, and the course needs $(FIRST_PYTHON) or newer, but older than $(BEFORE_PYTHON), for which TensorFlow $(TENSORFLOW) has nothing. Name one: make PYTHON=python3.13 ...")'
 	$(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
