@@ -135,9 +135,10 @@ def with_nbgrader(place, folder, stem):
 def as_otter_tests(stem, folder):
     """Write each check of the master as a test of otter's, in its older format of doctests."""
     folder.mkdir(parents=True)
-    for cell in notebooks.read(ROOT / "solutions" / stem / f"{stem}.ipynb").cells:
-        facts = cell.metadata.get("nbgrader", {})
-        if cell.cell_type != "code" or not facts.get("grade"):
+    path = grade.master_of(stem)
+    most = demo.maxima(path)
+    for cell in notebooks.code_cells(notebooks.read(path)):
+        if cell.id not in most:
             continue
         # A doctest sees lines that begin with >>> or ..., and what is printed has to be expected.
         run = f"exec(compile({cell.source!r}, {cell.id!r}, 'exec'), globals())"
@@ -145,7 +146,7 @@ def as_otter_tests(stem, folder):
         code = f">>> import contextlib, io\n>>> {quiet}\n... "
         suite = {"cases": [{"code": code, "hidden": False, "locked": False}]}
         suite |= {"scored": True, "setup": "", "teardown": "", "type": "doctest"}
-        test = {"name": cell.id, "points": facts["points"], "suites": [suite]}
+        test = {"name": cell.id, "points": most[cell.id], "suites": [suite]}
         (folder / f"{cell.id.replace('-', '_')}.py").write_text(
             f"OK_FORMAT = True\n\ntest = {test!r}\n"
         )
@@ -214,12 +215,12 @@ def main():
     print(f"{what}: again, with nothing to do: {again:.0f} s")
     if given.dask:
         cluster.close()
-    others = {"nbgrader": lambda place: with_nbgrader(folder / "in", place, given.stem)}
+    others = {} if given.beside is None else {"nbgrader": (with_nbgrader, ())}
     if given.beside:
-        others["otter"] = lambda place: with_otter(folder / "in", place, given.stem, given.beside)
-    for name, grade_with in others.items() if given.beside is not None else ():
+        others["otter"] = (with_otter, (given.beside,))
+    for name, (grade_with, more) in others.items():
         (folder / name).mkdir()
-        seconds, found = grade_with(folder / name)
+        seconds, found = grade_with(folder / "in", folder / name, given.stem, *more)
         print(
             f"{what}, {name}: {seconds:.0f} s, {seconds / given.count:.2f} s each, "
             f"{differ(found, expected)} marks not as they should be"

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tools import notebooks
@@ -22,11 +23,9 @@ BEFORE = re.search(r"^BEFORE_PYTHON := (.+)$", MAKEFILE, re.M)[1]
 def pinned():
     """The names of constraints.txt that are installed here; some are for other systems only."""
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    names = [line.split("==")[0] for line in lines if "==" in line]
-    here = {
-        one.metadata["Name"].lower().replace("_", "-") for one in importlib.metadata.distributions()
-    }
-    return [name for name in names if name.lower().replace("_", "-") in here]
+    names = [canonicalize_name(line.split("==")[0]) for line in lines if "==" in line]
+    here = {canonicalize_name(one.name) for one in importlib.metadata.distributions()}
+    return [name for name in names if name in here]
 
 
 def refusing(version):
@@ -59,10 +58,11 @@ def test_set_up_says_which_pythons_will_do_before_it_fetches_anything(tmp_path, 
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("requirements.txt", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    python = tmp_path / "python"
+    python, told = tmp_path / "python", tmp_path / "told.py"
+    # Two files, since a first line "#!" cannot name a program whose path has a space.
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{told}" "$@"\n')
     numbers = tuple(map(int, version.split(".")))
-    python.write_text(
-        f"#!{sys.executable}\n"
+    told.write_text(
         "import sys\n"
         'if sys.argv[1] == "-m":\n'
         '    sys.exit(print("venv") or 3)\n'
